@@ -1,0 +1,1 @@
+"""Experiments as data: plain `get_config(arg)` files."""

@@ -1,0 +1,109 @@
+"""Large against small initial learning rate on the P/Q distribution.
+
+Reproduces the order of learning of Theorems 3.4 and 3.5 (Li, Wei and Ma, 2019).
+
+  python -m lro_jax.main --config=configs/theory.py --workdir=runs/theory
+
+Presets, after a colon (`--config=configs/theory.py:paper`):
+  default   both engines on the split (1.1), side by side
+  limit     the infinite-width engine alone
+  network   an actual net alone
+  split     (1.1): 20% Q-only, 20% P-only, 60% both, N = d/2, limit engine
+  paper     Assumption 3.3 exactly, for any --config.data.dim and .data.kappa
+"""
+
+from configs import common
+
+ConfigDict = common.ConfigDict
+
+
+def split():
+  """(1.1) with N = d/2, in the limit engine."""
+  c = common.base("theory", "theory")
+  c.engine = "limit"
+  c.seeds = tuple(range(8))
+  c.max_seeds = 0  # use only the first so many of `seeds`; 0: all
+  c.data = ConfigDict(
+    dict(
+      scaling="free",  # or assumption_3_3: N, r, p0, lambda from d and kappa
+      kappa=0.5,  # read by assumption_3_3 only
+      dim=400,
+      num_train=200,
+      num_test=2000,
+      p0=0.2,  # paper, (1.1)
+      q0=0.2,  # paper, (1.1)
+      r=0.03,
+      q_norm=10.0,  # Deviation: the paper has 1
+    )
+  )
+  c.model = ConfigDict(
+    dict(
+      num_hidden=16384,  # network engine only
+      num_hidden_v=0,  # 0: as num_hidden
+      basis="reduced",
+      init_std=0.01,  # limit engine: drops out
+      dtype="float32",  # network engine; the limit engine is float64
+    )
+  )
+  c.optim = ConfigDict(
+    dict(
+      algorithm="large",  # paper, Section 3: large is L-S, small is S
+      large_learning_rate=1.0,
+      small_learning_rate=0.01,
+      anneal_excess=0.12,  # eps1: anneal at loss eps1 + q log 2
+      stop_loss=0.1,  # eps2
+      weight_decay=2e-5,
+      noise_std=0.0,  # solved from (3.3), see next line
+      stationary="noise_std",  # the unknown of (3.3), or none
+    )
+  )
+  c.limit = ConfigDict(dict(stride=20))  # small-rate steps per evaluation of l'
+  c.train.max = "1000000 steps"
+  c.arms = ConfigDict(
+    {
+      "large": {"optim": {"algorithm": "large"}},
+      "small": {"optim": {"algorithm": "small"}},
+    }
+  )
+  c.shrink = ConfigDict(
+    dict(
+      max_seeds=2,
+      data=dict(dim=24, num_train=32, num_test=64),
+      model=dict(num_hidden=64, num_hidden_v=64),
+      train=dict(max="40 steps"),
+      limit=dict(stride=1),
+    )
+  )
+  return c
+
+
+def network():
+  """An actual net."""
+  c = split()
+  c.engine = "network"
+  c.max_seeds = 2
+  return c
+
+
+def default():
+  """Both engines on the split (1.1), sized for two cores."""
+  c = split()
+  return c
+
+
+def paper():
+  """Assumption 3.3 exactly."""
+  c = split()
+  c.data.scaling = "assumption_3_3"
+  c.data.q_norm = 1.0
+  return c
+
+
+def get_config(arg=""):
+  """The experiment, as data."""
+  return common.pick(
+    dict(
+      default=default, limit=split, network=network, split=split, paper=paper
+    ),
+    arg,
+  )

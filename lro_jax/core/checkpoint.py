@@ -1,0 +1,136 @@
+"""Checkpoints: the whole carry of a run, saved by orbax, verified on read.
+
+A checkpoint holds every array of the device loop - weights, optimiser state,
+latches, stream keys, running sums - and a note: the fingerprint of the config,
+the length of metrics.jsonl, a digest of the arrays. Orbax makes the save
+atomic; the digest tells a damaged file from a good one.
+"""
+
+import hashlib
+import json
+import pathlib
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+
+from lro_jax.core.task import Tree
+
+FOLDER = "checkpoints"
+
+
+class Restored(NamedTuple):
+  """What a checkpoint gives back: NumPy tree and note."""
+
+  tree: Tree
+  note: dict[str, Any]
+
+
+def digest(tree: Tree) -> str:
+  """sha256 of a tree of arrays: values, shapes, types, order. Ours."""
+  sha = hashlib.sha256()
+  for leaf in jax.tree.leaves(tree):
+    leaf = np.asarray(leaf)
+    sha.update(f"{leaf.dtype}{leaf.shape}".encode())
+    sha.update(np.ascontiguousarray(leaf).tobytes())
+  return sha.hexdigest()
+
+
+def fingerprint(config: dict[str, Any]) -> str:
+  """sha256 of a config's sorted JSON. Ours."""
+  text = json.dumps(config, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Checkpoints:
+  """The checkpoints of one run; a context manager."""
+
+  def __init__(self, run_folder: pathlib.Path, keep: int):
+    """Opens the run's checkpoint folder.
+
+    Args:
+      run_folder: the run's folder.
+      keep: how many of the last checkpoints to keep, >= 1.
+    """
+    self._manager = ocp.CheckpointManager(
+      (run_folder / FOLDER).resolve(),
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=keep, enable_async_checkpointing=False
+      ),
+    )
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    self._manager.close()
+
+  def save(self, index: int, tree: Tree, note: dict[str, Any]) -> None:
+    """Saves a NumPy tree and its note under an increasing index."""
+    # Flattened: orbax then needs no target to give tuples and None back.
+    leaves = {f"{i:04d}": x for i, x in enumerate(jax.tree.leaves(tree))}
+    self._manager.save(
+      index,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardSave(leaves),
+        note=ocp.args.JsonSave(note | {"digest": digest(tree)}),
+      ),
+    )
+
+  def restore(self, like: Tree) -> Restored | None:
+    """The newest checkpoint that is whole, or None. Ours.
+
+    Args:
+      like: NumPy tree of the expected structure, shapes and types.
+
+    Returns:
+      The checkpoint. A damaged one is named in the log and put aside, and the
+      one before it tried.
+    """
+    leaves, treedef = jax.tree.flatten(like)
+    for index in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        tree, note = self._read(index, leaves, treedef)
+      except Exception as error:  # orbax raises many kinds for a damaged file
+        reason = str(error).strip().split("\n")[0][:200]
+        logging.warning(
+          "Checkpoint %d in %s cannot be used (%s): it is put aside as"
+          " damaged_checkpoint_%d, and the one before it is tried.",
+          index,
+          self._manager.directory,
+          reason,
+          index,
+        )
+        self._put_aside(index)
+        continue
+      return Restored(tree, note)
+    return None
+
+  def _put_aside(self, index):
+    folder = pathlib.Path(self._manager.directory)
+    (folder / str(index)).rename(
+      folder.parent / f"damaged_checkpoint_{index}_{time.time_ns()}"
+    )
+    self._manager.reload()
+
+  def _read(self, index, leaves, treedef):
+    abstract = {
+      f"{i:04d}": np.zeros_like(np.asarray(x)) for i, x in enumerate(leaves)
+    }
+    read = self._manager.restore(
+      index,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardRestore(abstract), note=ocp.args.JsonRestore()
+      ),
+    )
+    got = [np.asarray(read.state[name]) for name in sorted(read.state)]
+    for new, old in zip(got, leaves, strict=True):
+      if new.shape != old.shape or new.dtype != old.dtype:
+        raise ValueError(f"an array is {new.dtype}{new.shape}, not as this run's")
+    tree = treedef.unflatten(got)
+    if digest(tree) != read.note["digest"]:
+      raise ValueError("its bytes differ from the digest taken when it was saved")
+    return tree, dict(read.note)

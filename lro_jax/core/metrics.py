@@ -1,0 +1,107 @@
+"""What a run writes down: metrics.jsonl, run.json, config.json.
+
+metrics.jsonl has one flat JSON object per evaluation and seed, so that
+`pandas.read_json(path, lines=True)` reads it:
+
+  {"step": 400, "seed": 0, "event": null, "train_loss/m1": 0.41, ...}
+
+`event` names the latch that closed at this step ('anneal', 'stop', 'diverge'),
+or is null for a scheduled evaluation. Times stand in run.json only: an
+interrupted and continued run writes the same metrics.jsonl byte for byte.
+"""
+
+import json
+import math
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from lro_jax.core.config import UserError
+
+METRICS, RUN, CONFIG = "metrics.jsonl", "run.json", "config.json"
+
+
+def plain(value: Any) -> Any:
+  """`value` as JSON can hold it; NaN and infinities become null. Ours."""
+  if isinstance(value, dict):
+    return {str(k): plain(v) for k, v in value.items()}
+  if isinstance(value, list | tuple):
+    return [plain(v) for v in value]
+  if isinstance(value, np.generic | np.ndarray):
+    return plain(value.tolist())
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Replaces a JSON file whole: a reader sees the old or the new. Ours."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  partial = path.with_suffix(path.suffix + ".partial")
+  with open(partial, "w") as f:
+    json.dump(plain(value), f, indent=1, sort_keys=True)
+    f.write("\n")
+    f.flush()
+    os.fsync(f.fileno())
+  os.replace(partial, path)
+
+
+def read_json(path: pathlib.Path) -> Any:
+  """Reads a JSON file. Ours.
+
+  Raises:
+    UserError: it is no JSON.
+  """
+  try:
+    return json.loads(path.read_text())
+  except ValueError as error:
+    raise UserError(
+      f"{path} is not readable as JSON ({error}): delete this run's folder to"
+      " run it again."
+    ) from error
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
+  """Rows of a metrics.jsonl; a torn last line is left out. Ours."""
+  if not path.exists():
+    return []
+  lines = path.read_bytes().split(b"\n")
+  # What follows the last newline is empty, or a line cut short by a kill.
+  return [json.loads(line) for line in lines[:-1]]
+
+
+class MetricsWriter:
+  """Appends rows to a metrics.jsonl."""
+
+  def __init__(self, path: pathlib.Path, offset: int = 0):
+    """Opens for appending, forgetting what was written past `offset` bytes.
+
+    Args:
+      path: the file; made if missing.
+      offset: length at the checkpoint that the run continues from.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    self._file = open(path, "ab")
+    self._file.truncate(offset)
+    self._file.seek(0, os.SEEK_END)
+
+  @property
+  def offset(self) -> int:
+    """Bytes written so far, all on disk."""
+    self._file.flush()
+    os.fsync(self._file.fileno())
+    return self._file.tell()
+
+  def write(
+    self, *, step: int, seed: int, event: str | None, values: dict[str, float]
+  ) -> None:
+    """Writes one row."""
+    row = {"step": int(step), "seed": int(seed), "event": event} | plain(values)
+    self._file.write(json.dumps(row).encode() + b"\n")
+    self._file.flush()
+
+  def close(self) -> None:
+    """Closes the file."""
+    self._file.close()

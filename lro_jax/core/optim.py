@@ -1,0 +1,245 @@
+"""The optimiser: one optax chain, and the step that feeds it.
+
+Two transforms are ours, everything else is optax's: `add_gaussian_noise` puts
+the spherical noise of Eq. (3.1)-(3.2) on the gradient, `anneal_on_loss` lowers
+the learning rate for good when the loss first falls to a threshold (Algorithm
+1, L-S). In the chain noise comes first and the rate last, so that one update is
+
+  U <- (1 - gamma lambda) U - gamma (grad L + xi).            Eq. (3.1)
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lro_jax.core import prng
+from lro_jax.core.config import UserError
+from lro_jax.core.task import NOT_YET, Array, Data, TrainState, Tree, latch
+
+
+class AddGaussianNoiseState(NamedTuple):
+  """Key of the noise stream and number of draws, int32 []."""
+
+  key: Array
+  count: Array
+
+
+class AnnealOnLossState(NamedTuple):
+  """Updates seen, step at which the latch closed, and loss that closes it."""
+
+  count: Array
+  annealed_at: Array
+  threshold: Array
+
+
+def _zero() -> Array:
+  return jnp.zeros((), jnp.int32)
+
+
+def add_gaussian_noise(
+  std: float | optax.Schedule, key: Array
+) -> optax.GradientTransformation:
+  """Adds an independent N(0, std^2) draw to every entry of the updates.
+
+  The key and the count live in the state: the transform is pure, a checkpoint
+  carries its randomness, and the state before an update fixes that update's
+  draw. Paper: Eq. (3.2).
+
+  Args:
+    std: standard deviation per entry, or a schedule of it over the count.
+    key: key of the noise stream, []; only `init` reads it.
+
+  Returns:
+    The transform. At std 0 no draw is made.
+
+  Raises:
+    UserError: `std` is a negative number.
+  """
+  if not callable(std) and std < 0:
+    raise UserError(f"Got noise_std {std}: it must be >= 0; 0 means no noise.")
+
+  def init_fn(params):
+    del params
+    return AddGaussianNoiseState(key=key, count=_zero())
+
+  def update_fn(updates, state, params=None):
+    del params
+    count = optax.safe_increment(state.count)
+    if not callable(std) and std == 0:
+      return updates, state._replace(count=count)
+    level = std(state.count) if callable(std) else std
+    draw_key = prng.step_key(state.key, state.count)
+    leaves, treedef = jax.tree.flatten(updates)
+    keys = jax.random.split(draw_key, len(leaves))
+    noisy = [
+      g + jnp.asarray(level, g.dtype) * jax.random.normal(k, g.shape, g.dtype)
+      for g, k in zip(leaves, keys, strict=True)
+    ]
+    return treedef.unflatten(noisy), state._replace(count=count)
+
+  return optax.GradientTransformation(init_fn, update_fn)
+
+
+def anneal_on_loss(
+  threshold: float | Array, factor: float
+) -> optax.GradientTransformationExtraArgs:
+  """Scales updates by `factor` from the first loss <= `threshold` on.
+
+  A latch: once down it never goes up again, whatever the loss does. The update
+  at which the loss is first seen that low is already scaled. Paper: Algorithm 1
+  (L-S), Section 3.
+
+  Args:
+    threshold: loss at which to anneal, []; -inf never anneals. Kept in the
+      state, so that every seed may have its own.
+    factor: annealed rate over initial rate, in (0, 1].
+
+  Returns:
+    The transform; its `update` needs the keyword `value`, the loss [] before
+    the update.
+
+  Raises:
+    UserError: `factor` is not in (0, 1].
+  """
+  if not 0 < factor <= 1:
+    raise UserError(
+      f"Got anneal factor {factor}: it must be in (0, 1], the annealed rate over"
+      " the initial one."
+    )
+
+  def init_fn(params):
+    del params
+    return AnnealOnLossState(
+      count=_zero(),
+      annealed_at=jnp.full((), NOT_YET, jnp.int32),
+      threshold=jnp.asarray(threshold, jnp.result_type(float)),
+    )
+
+  def update_fn(updates, state, params=None, *, value, **extra_args):
+    del params, extra_args
+    annealed_at = latch(
+      state.annealed_at, value <= state.threshold, state.count
+    )
+    scale = jnp.where(annealed_at == NOT_YET, 1.0, factor)
+    updates = jax.tree.map(lambda g: g * scale.astype(g.dtype), updates)
+    return updates, state._replace(
+      count=optax.safe_increment(state.count), annealed_at=annealed_at
+    )
+
+  return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def make(
+  *,
+  learning_rate: float | optax.Schedule,
+  weight_decay: float = 0.0,
+  noise_std: float | optax.Schedule = 0.0,
+  noise_key: Array,
+  momentum: float = 0.0,
+  nesterov: bool = False,
+  anneal_threshold: float | Array = -jnp.inf,
+  anneal_factor: float = 1.0,
+) -> optax.GradientTransformationExtraArgs:
+  """The whole optimiser as one optax chain.
+
+  Order: noise, weight decay (coupled, as Eq. (3.1) and the authors' SGD have
+  it), momentum, annealing, learning rate.
+
+  Args:
+    learning_rate: gamma, or a schedule of it.
+    weight_decay: lambda; gamma * lambda must stay below 1.
+    noise_std: tau_xi per entry, or a schedule of it.
+    noise_key: key of the GRAD_NOISE stream, [].
+    momentum: 0 for none, as in the theory.
+    nesterov: Nesterov's form of the momentum.
+    anneal_threshold: see `anneal_on_loss`.
+    anneal_factor: see `anneal_on_loss`.
+
+  Returns:
+    The chain; `update` takes `params` and `value`, the loss [].
+
+  Raises:
+    UserError: learning_rate * weight_decay >= 1, or a bad noise or factor.
+  """
+  if not callable(learning_rate) and learning_rate * weight_decay >= 1:
+    raise UserError(
+      f"Got learning_rate {learning_rate} and weight_decay {weight_decay}: their"
+      " product must be below 1, or one update flips the sign of every weight;"
+      " lower either."
+    )
+  links = [
+    add_gaussian_noise(noise_std, noise_key),
+    optax.add_decayed_weights(weight_decay),
+  ]
+  if momentum:
+    links.append(optax.trace(momentum, nesterov))
+  links += [
+    anneal_on_loss(anneal_threshold, anneal_factor),
+    optax.scale_by_learning_rate(learning_rate),
+  ]
+  return optax.chain(*links)
+
+
+def annealed_at(opt_state: Tree) -> Array:
+  """The annealing latch inside a chain's state, int32 []. Ours."""
+  return optax.tree.get(opt_state, "annealed_at")
+
+
+def gradient_step(
+  loss: Callable[..., tuple[Array, tuple[Tree, dict[str, Array]]]],
+  tx: optax.GradientTransformationExtraArgs,
+  *,
+  stop_loss: float,
+  axis_name: str | None = None,
+  advance_probe: Callable[[TrainState, Tree, Tree, Array], Tree] | None = None,
+) -> Callable[[TrainState, Data], tuple[TrainState, dict[str, Array]]]:
+  """The `step` of a gradient-trained Task.
+
+  The step sees the loss of the weights it starts from, and decides on it: to
+  anneal (inside `tx`), to stop, to give up. `core.steps` undoes the update of a
+  step that stops or gives up. Paper: Section 3, Algorithms 1 and 2.
+
+  Args:
+    loss: (params, model_state, batch, step) -> (scalar, (model_state, sums)).
+      Scalar and sums are this device's share: over all devices they add up to
+      the mean loss.
+    tx: chain from `make`.
+    stop_loss: loss at or below which training stops; -inf never stops.
+    axis_name: name of the device axis, None on one device.
+    advance_probe: (state before, grads, opt_state after, loss) -> probe after.
+
+  Returns:
+    (state, batch) -> (state, sums).
+  """
+
+  def step(state: TrainState, batch: Data):
+    grad_fn = jax.value_and_grad(loss, has_aux=True)
+    (value, (model_state, sums)), grads = grad_fn(
+      state.params, state.model_state, batch, state.step
+    )
+    if axis_name is not None:
+      # Before the noise: every device then adds the same draw to the same sum.
+      value, sums, grads = jax.lax.psum((value, sums, grads), axis_name)
+    updates, opt_state = tx.update(
+      grads, state.opt_state, state.params, value=value
+    )
+    probe = state.probe
+    if advance_probe is not None:
+      probe = advance_probe(state, grads, opt_state, value)
+    finite = jnp.isfinite(value)
+    return TrainState(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      model_state=model_state,
+      opt_state=opt_state,
+      probe=probe,
+      stopped_at=latch(
+        state.stopped_at, finite & (value <= stop_loss), state.step
+      ),
+      diverged_at=latch(state.diverged_at, ~finite, state.step),
+    ), sums
+
+  return step

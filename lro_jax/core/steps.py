@@ -1,0 +1,353 @@
+"""Compiles a Task: the only file that says jit, pmap, vmap-over-seeds, donate.
+
+Many updates run in one device loop, so that Python is not met per step. The
+loop is a `lax.while_loop`, not a scan: its length is an argument, so a single
+compilation serves every distance between two evaluations, and it ends by
+itself when all seeds are done.
+
+Each seed stops at its own exact step: from then on its state is no longer
+replaced. When a latch closes, the state *before* that update is evaluated
+inside the loop, so the metrics of an event do not depend on where the host
+happens to look.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import jax_utils
+
+from lro_jax.core import prng
+from lro_jax.core.config import UserError
+from lro_jax.core.task import (
+  NOT_YET,
+  Array,
+  Data,
+  Measurements,
+  Task,
+  Tree,
+  is_over,
+)
+
+AXIS_NAME = "batch"
+
+
+class Carry(NamedTuple):
+  """What goes round the device loop.
+
+  Attributes:
+    state: the Task's state, leaves [s, ...].
+    sums: running sums of the step's sums, [s].
+    num_steps: how many steps they ran over, int32 [s].
+    at_events: event name -> Measurements [s] when its latch closed.
+  """
+
+  state: Tree
+  sums: dict[str, Array]
+  num_steps: Array
+  at_events: dict[str, Measurements]
+
+
+class Reading(NamedTuple):
+  """Everything the host writes down at an evaluation, [s] throughout.
+
+  Attributes:
+    now: Measurements of the present state, of all devices together.
+    at_events: event name -> Measurements when its latch closed.
+    events: event name -> step at which its latch closed, or NOT_YET.
+    step: steps done, int32.
+    over: whether the seed has stopped or diverged.
+    learning_rate: rate of the next update.
+    sums: sums since the last fresh `advance`.
+    num_steps: how many steps they ran over.
+  """
+
+  now: Measurements
+  at_events: dict[str, Measurements]
+  events: dict[str, Array]
+  step: Array
+  over: Array
+  learning_rate: Array
+  sums: dict[str, Array]
+  num_steps: Array
+
+
+class Compiled(NamedTuple):
+  """A Task's entry points. All trees are on the device(s).
+
+  Attributes:
+    init: () -> Carry.
+    advance: (Carry, until, fresh) -> (Carry, steps int32 [s]); every seed runs
+      until its step is at least `until`, or it is over; `fresh` empties the
+      running sums first. Donates its first argument; the steps are a handle to
+      wait on.
+    evaluate: Carry -> Reading.
+    fetch: tree of one of the above -> the same in NumPy, one copy.
+    put: NumPy Carry -> on the device(s).
+  """
+
+  init: Callable[[], Carry]
+  advance: Callable[[Carry, int, bool], tuple[Carry, Array]]
+  evaluate: Callable[[Carry], Reading]
+  fetch: Callable[[Tree], Tree]
+  put: Callable[[Tree], Carry]
+
+
+def num_devices(requested: int) -> int:
+  """The number of devices a run uses. Ours.
+
+  Args:
+    requested: 0 for all there are.
+
+  Raises:
+    UserError: more are requested than there are.
+  """
+  available = jax.local_device_count()
+  if requested > available:
+    raise UserError(
+      f"Got train.num_devices {requested}, but this host has {available}"
+      f" ({jax.default_backend()}): ask for at most {available}, or 0 for all."
+    )
+  return requested or available
+
+
+def axis_name(devices: int) -> str | None:
+  """Name of the device axis for `psum`, None on one device. Ours."""
+  return AXIS_NAME if devices > 1 else None
+
+
+def select(condition: Array, on_true: Tree, on_false: Tree) -> Tree:
+  """Per seed, one tree or the other. Leaves [s, ...], condition [s]. Ours."""
+
+  def pick(a, b):
+    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+      # Keys are compared by their data: `where` broadcasts keys, but only of
+      # equal rank.
+      return jnp.where(condition, a, b)
+    shape = condition.shape + (1,) * (a.ndim - condition.ndim)
+    return jnp.where(condition.reshape(shape), a, b)
+
+  return jax.tree.map(pick, on_true, on_false)
+
+
+def split_examples(data: Data, devices: int) -> Data:
+  """Gives each device its share of the examples, padded with zeros. Ours.
+
+  Args:
+    data: examples [s, n, ...], shared [s, ...].
+    devices: number k of devices.
+
+  Returns:
+    Data with examples [k, s, ceil(n / k), ...] and shared [k, s, ...].
+  """
+
+  def split(x):
+    x = np.asarray(x)
+    pad = -x.shape[1] % devices
+    x = np.pad(x, [(0, 0), (0, pad)] + [(0, 0)] * (x.ndim - 2))
+    x = x.reshape(x.shape[0], devices, -1, *x.shape[2:])
+    return np.moveaxis(x, 1, 0)
+
+  def repeat(x):
+    x = np.asarray(x)
+    return np.broadcast_to(x, (devices, *x.shape))
+
+  return Data(
+    jax.tree.map(split, data.examples), jax.tree.map(repeat, data.shared)
+  )
+
+
+def _evaluate(task: Task, state: Tree, data: Data, axis: str | None):
+  out = jax.vmap(task.evals)(state, data)
+  if axis is not None:
+    sums, counts = jax.lax.psum((out.sums, out.counts), axis)
+    out = Measurements(sums, counts, out.values)
+  return out
+
+
+def one_step(task: Task, axis: str | None) -> Callable[..., Carry]:
+  """One update of every seed that is still running. Ours.
+
+  Args:
+    task: the Task.
+    axis: name of the device axis, or None.
+
+  Returns:
+    (carry, data, eval_data, until) -> carry.
+  """
+
+  def body(carry: Carry, data: Data, eval_data: Data, until: Array) -> Carry:
+    state = carry.state
+    active = ~is_over(state) & (state.step < until)
+    batch = jax.vmap(task.batches)(data, state.step)
+    proposal, sums = jax.vmap(task.step)(state, batch)
+    moves = active & ~is_over(proposal)
+    # A seed that stops at this step keeps the weights it was judged by.
+    new = select(moves, proposal, state)
+    new = new._replace(
+      stopped_at=jnp.where(active, proposal.stopped_at, state.stopped_at),
+      diverged_at=jnp.where(active, proposal.diverged_at, state.diverged_at),
+    )
+    before, after = task.events(state), task.events(new)
+    fired = {
+      name: (after[name] != NOT_YET) & (before[name] == NOT_YET)
+      for name in carry.at_events
+    }
+
+    def record(at_events):
+      now = _evaluate(task, state, eval_data, axis)
+      return {
+        name: select(fired[name], now, old) for name, old in at_events.items()
+      }
+
+    at_events = jax.lax.cond(
+      jnp.any(jnp.stack(list(fired.values()))),
+      record,
+      lambda at_events: at_events,
+      carry.at_events,
+    )
+    return Carry(
+      state=new,
+      sums={
+        name: carry.sums[name] + jnp.where(moves, sums[name], 0)
+        for name in carry.sums
+      },
+      num_steps=carry.num_steps + moves,
+      at_events=at_events,
+    )
+
+  return body
+
+
+def compile_task(task: Task, devices: int) -> Compiled:
+  """Compiles a Task for some number of devices. Ours.
+
+  `pmap` stands in this function alone, so that `shard_map` can take its place.
+
+  Args:
+    task: the Task; with more than one device it must have been made with
+      `axis_name(devices)`.
+    devices: how many of the local devices to use.
+
+  Returns:
+    The entry points. Call them inside `jax.enable_x64(task.x64)`.
+  """
+  axis = axis_name(devices)
+  body = one_step(task, axis)
+  seeds = np.asarray(task.seeds, np.uint32)
+
+  def init_state(data):
+    return jax.vmap(lambda seed, d: task.init(prng.root_key(seed), d))(
+      seeds, data
+    )
+
+  def init(data, eval_data):
+    state = init_state(data)
+    now = _evaluate(task, state, eval_data, axis)
+    nothing = jax.tree.map(jnp.zeros_like, now)
+    batch = jax.vmap(task.batches)(data, state.step)
+    _, sums = jax.eval_shape(jax.vmap(task.step), state, batch)
+    return Carry(
+      state=state,
+      sums=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), sums),
+      num_steps=jnp.zeros(len(seeds), jnp.int32),
+      at_events={name: nothing for name in task.events(state)},
+    )
+
+  def advance(carry, data, eval_data, until, fresh):
+    sums, num_steps = jax.tree.map(
+      lambda x: jnp.where(fresh, jnp.zeros_like(x), x),
+      (carry.sums, carry.num_steps),
+    )
+
+    def running(c):
+      return jnp.any(~is_over(c.state) & (c.state.step < until))
+
+    carry = jax.lax.while_loop(
+      running,
+      lambda c: body(c, data, eval_data, until),
+      carry._replace(sums=sums, num_steps=num_steps),
+    )
+    return carry, carry.state.step + 0
+
+  def evaluate(carry, eval_data):
+    state = carry.state
+    return Reading(
+      now=_evaluate(task, state, eval_data, axis),
+      at_events=carry.at_events,
+      events=task.events(state),
+      step=state.step,
+      over=is_over(state),
+      learning_rate=jax.vmap(task.learning_rate)(state),
+      sums=carry.sums,
+      num_steps=carry.num_steps,
+    )
+
+  if devices == 1:
+    data, eval_data = jax.device_put((task.data, task.eval_data))
+    run_init, run_evaluate = jax.jit(init), jax.jit(evaluate)
+    run_advance = jax.jit(advance, donate_argnums=0)
+    fetch, put = _to_numpy, _to_device
+  else:
+    used = jax.local_devices()[:devices]
+    pmap = functools.partial(jax.pmap, axis_name=axis, devices=used)
+    sharded = jax.pmap(lambda x: x, devices=used)
+    data, eval_data = sharded(
+      (
+        split_examples(task.data, devices),
+        split_examples(task.eval_data, devices),
+      )
+    )
+    run_init, run_evaluate = pmap(init), pmap(evaluate)
+    run_advance = pmap(
+      advance, in_axes=(0, 0, 0, None, None), donate_argnums=0
+    )
+
+    def fetch(tree):
+      return _to_numpy(jax_utils.unreplicate(tree))
+
+    def put(tree):
+      return jax_utils.replicate(_to_device(tree), used)
+
+  return Compiled(
+    init=lambda: run_init(data, eval_data),
+    advance=lambda carry, until, fresh: run_advance(
+      carry, data, eval_data, np.int32(until), np.bool_(fresh)
+    ),
+    evaluate=lambda carry: run_evaluate(carry, eval_data),
+    fetch=fetch,
+    put=put,
+  )
+
+
+def _is_key(x) -> bool:
+  return isinstance(x, jax.Array) and jnp.issubdtype(
+    x.dtype, jax.dtypes.prng_key
+  )
+
+
+class KeyData(NamedTuple):
+  """A PRNG key as plain integers, uint32 [..., 2]."""
+
+  data: Any
+
+
+def _to_numpy(tree: Tree) -> Tree:
+  tree = jax.tree.map(
+    lambda x: KeyData(jax.random.key_data(x)) if _is_key(x) else x, tree
+  )
+  # A copy, never a view: on the CPU `device_get` may alias a buffer that the
+  # next call donates.
+  return jax.tree.map(np.array, jax.device_get(tree))
+
+
+def _to_device(tree: Tree) -> Tree:
+  def put(x):
+    if isinstance(x, KeyData):
+      return jax.random.wrap_key_data(jnp.asarray(x.data), impl="threefry2x32")
+    return jnp.asarray(x)
+
+  return jax.tree.map(put, tree, is_leaf=lambda x: isinstance(x, KeyData))

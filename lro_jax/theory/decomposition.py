@@ -1,0 +1,81 @@
+"""Weights = signal + noise, advanced exactly beside training. Eq. (3.4).
+
+Letters: see `lro_jax.theory`. Ubar, the signal part, collects the decayed
+gradients; Utilde, the noise part, the decayed initialisation and noise. The
+chain of Eq. (3.1) is affine in the gradient, so each part moves by the chain
+itself: the noise part with the gradient set to zero, the signal part with the
+noise left out.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lro_jax.core.task import Array, Tree
+
+
+class Parts(NamedTuple):
+  """Signal and noise part of the weights; each has the weights' structure."""
+
+  signal: Tree
+  noise: Tree
+
+
+def start(params: Tree) -> Parts:
+  """Signal 0, noise U_0: the parts at step 0. Paper: Eq. (3.4) at t = 0."""
+  return Parts(jax.tree.map(jnp.zeros_like, params), params)
+
+
+def advance_noise_part(
+  tx: optax.GradientTransformationExtraArgs,
+  opt_state: Tree,
+  noise_part: Tree,
+  *,
+  loss: Array,
+) -> Tree:
+  """Moves the noise part of the weights one update forward.
+
+  Feeding the chain a zero gradient isolates what this update's Gaussian draw
+  and weight decay do on their own. Paper: Eq. (3.4).
+
+  Args:
+    tx: chain from `optim.make`; must contain no momentum.
+    opt_state: state *before* the real update, so both see the same draw.
+    noise_part: accumulated noise, shaped as the weights. U_0 at step 0.
+    loss: training loss before the update, []; drives the annealing latch.
+
+  Returns:
+    Noise part after the update, shaped as the weights.
+  """
+  zeros = jax.tree.map(jnp.zeros_like, noise_part)
+  updates, _ = tx.update(zeros, opt_state, noise_part, value=loss)
+  return optax.apply_updates(noise_part, updates)
+
+
+def advance_signal_part(
+  signal_part: Tree, grads: Tree, *, rate: Array, weight_decay: float
+) -> Tree:
+  """Moves the signal part one update forward. Paper: Eq. (3.4).
+
+  Args:
+    signal_part: Ubar, shaped as the weights; 0 at step 0.
+    grads: gradient of the unregularised loss before the update.
+    rate: gamma_t of this update, [].
+    weight_decay: lambda.
+
+  Returns:
+    (1 - gamma lambda) Ubar - gamma grad, shaped as the weights.
+  """
+  return jax.tree.map(
+    lambda s, g: s - rate.astype(s.dtype) * (weight_decay * s + g),
+    signal_part,
+    grads,
+  )
+
+
+def relative_error(params: Tree, parts: Parts) -> Array:
+  """||U - Ubar - Utilde|| / ||U||, []: how exactly Eq. (3.4) holds. Ours."""
+  gap = jax.tree.map(lambda u, s, n: u - s - n, params, parts.signal, parts.noise)
+  return optax.tree.norm(gap) / optax.tree.norm(params)

@@ -1,0 +1,236 @@
+"""Engine 'network': an actual two-layer net trained by noisy gradient descent.
+
+Paper: Section 3, (3.1)-(3.2), through the optax chain of `core.optim`. Letters:
+see `lro_jax.theory`.
+
+Two structures cut the cost without touching any law (config `model.basis`):
+
+  reduced  the gradient of V lies in span{z, zeta} and that of W in the span of
+           the training x1, and the noise is isotropic. In an orthonormal basis
+           of these spans V is [m/2, 2] and W [m/2, rank]. The rest of W is a
+           noise process that no training output sees; where a test output needs
+           it, it is drawn from its law at that step. Draws at different logged
+           steps are then independent, where those of `full` are correlated.
+  full     W and V in all d coordinates.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lro_jax.core import optim, prng
+from lro_jax.core.config import ConfigDict
+from lro_jax.core.prng import Stream
+from lro_jax.core.task import NOT_YET, Array, Data, Measurements, Task, TrainState
+from lro_jax.theory import data as data_lib
+from lro_jax.theory import decomposition, measure, models
+from lro_jax.theory.regime import Setting
+
+REDUCED, FULL = "reduced", "full"
+
+
+class Probe(NamedTuple):
+  """What is carried to be measured: (3.4)'s parts and the noise std, []."""
+
+  parts: decomposition.Parts
+  noise_std: Array
+
+
+def make(
+  config: ConfigDict,
+  setting: Setting,
+  problem: data_lib.Problem,
+  *,
+  axis_name: str | None,
+) -> Task:
+  """The network engine's Task. Paper: Section 3.
+
+  Args:
+    config: valid theory config.
+    setting: its numbers.
+    problem: data of every seed.
+    axis_name: name of the device axis, or None.
+
+  Returns:
+    The Task.
+  """
+  s, model = setting, config.model
+  rows_w, rows_v = rows(config)
+  dtype = np.dtype(model.dtype)
+  reduced = model.basis == REDUCED
+  rank = s.dim
+  if reduced:
+    problem, rank = data_lib.rotate_to_span(problem)
+    plane = data_lib.directions_in_plane(s.r, s.q_norm)
+    directions = np.stack([plane] * len(config_seeds(config)))
+  else:
+    directions = problem.vectors.directions
+  dim_v = directions.shape[-1]
+
+  def cast(tree):
+    return jax.tree.map(
+      lambda x: x.astype(dtype) if x.dtype.kind == "f" else x, tree
+    )
+
+  train = measure.train_data(problem) | {"x1": problem.train.x1[..., :rank]}
+  test = measure.test_data(problem) | {"x1": problem.test.x1}
+  excess_floor = (train["m1"] == 0).mean(-1) * np.log(2)
+  shared = cast(
+    {
+      "directions": directions,
+      "anneal_threshold": s.anneal_excess + excess_floor,
+    }
+  )
+  data = Data(cast(train), shared)
+  eval_data = Data(cast({"train": train, "test": test}), shared)
+
+  def chain(noise_key, threshold):
+    return optim.make(
+      learning_rate=s.learning_rate,
+      weight_decay=s.weight_decay,
+      noise_std=s.noise_std,
+      noise_key=noise_key,
+      anneal_threshold=threshold,
+      anneal_factor=s.anneal_factor,
+    )
+
+  # Key and threshold live in the state; only `init` reads these arguments.
+  tx = chain(None, -np.inf)
+
+  def heads(root):
+    key = jax.random.fold_in(prng.stream_key(root, Stream.INIT), 1)
+    w_key, v_key = jax.random.split(key)
+    return models.Blocks(
+      models.sample_head(w_key, rows_w).astype(dtype),
+      models.sample_head(v_key, rows_v).astype(dtype),
+    )
+
+  def init(root, data):
+    init_key = jax.random.fold_in(prng.stream_key(root, Stream.INIT), 0)
+    w_key, v_key = jax.random.split(init_key)
+    std = jnp.asarray(s.init_std, dtype)
+    params = models.Blocks(
+      w=std * jax.random.normal(w_key, (rows_w, rank), dtype),
+      v=std * jax.random.normal(v_key, (rows_v, dim_v), dtype),
+    )
+    noise_key = prng.stream_key(root, Stream.GRAD_NOISE)
+    threshold = data.shared["anneal_threshold"]
+    eval_key = jax.random.fold_in(prng.stream_key(root, Stream.EVAL), 1)
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      model_state={"heads": heads(root), "eval_key": eval_key},
+      opt_state=chain(noise_key, threshold).init(params),
+      probe=Probe(decomposition.start(params), std),
+      stopped_at=jnp.full((), NOT_YET, jnp.int32),
+      diverged_at=jnp.full((), NOT_YET, jnp.int32),
+    )
+
+  def outputs(params, heads, batch):
+    r = models.two_layer(heads.w, params.w, batch.examples["x1"])
+    g_at = models.directions_output(
+      heads.v, params.v, batch.shared["directions"]
+    )
+    return r, g_at
+
+  def loss(params, model_state, batch, step):
+    del step
+    ex = batch.examples
+    r, g_at = outputs(params, model_state["heads"], batch)
+    f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
+    value = jnp.sum(ex["weight"] * models.logistic_loss(f, ex["y"]))
+    return value, (model_state, {"loss": value})
+
+  def rate(opt_state):
+    annealed = optim.annealed_at(opt_state) != NOT_YET
+    factor = jnp.where(annealed, s.anneal_factor, 1.0)
+    return (s.learning_rate * factor).astype(dtype)
+
+  def advance_probe(before, grads, opt_state, value):
+    # The rate this update was made with: the latch is already the new one.
+    gamma = rate(opt_state)
+    old = before.probe
+    parts = decomposition.Parts(
+      signal=decomposition.advance_signal_part(
+        old.parts.signal, grads, rate=gamma, weight_decay=s.weight_decay
+      ),
+      noise=decomposition.advance_noise_part(
+        tx, before.opt_state, old.parts.noise, loss=value
+      ),
+    )
+    shrink = 1 - gamma * s.weight_decay
+    variance = (shrink * old.noise_std) ** 2 + (gamma * s.noise_std) ** 2
+    return Probe(parts, jnp.sqrt(variance).astype(dtype))
+
+  def evals(state: TrainState, data: Data) -> Measurements:
+    head = state.model_state["heads"]
+    examples = data.examples
+    r, g_at = outputs(
+      state.params, head, Data(examples["train"], data.shared)
+    )
+    test_x1 = examples["test"]["x1"]
+    pre = test_x1[:, :rank] @ state.params.w.T
+    if rank < s.dim:
+      # One key on all devices: the weights are replicated.
+      key = prng.step_key(state.model_state["eval_key"], state.step)
+      unseen = state.probe.noise_std * jax.random.normal(
+        key, (rows_w, s.dim - rank), dtype
+      )
+      pre = pre + test_x1[:, rank:] @ unseen.T
+    r_test = jax.nn.relu(pre) @ head.w
+    parts = state.probe.parts
+    squares = lambda x: jnp.sum(jnp.square(x))  # noqa: E731
+    values = {
+      "signal_norm2/w": squares(parts.signal.w),
+      "signal_norm2/v": squares(parts.signal.v),
+      "noise_norm2/w": squares(parts.noise.w),
+      "noise_norm2/v": squares(parts.noise.v),
+      "noise_std/w": jnp.std(parts.noise.w),
+      "noise_std/v": jnp.std(parts.noise.v),
+      "noise_std/closed_form": state.probe.noise_std,
+      "decomposition_error": decomposition.relative_error(state.params, parts),
+      "learning_rate": rate(state.opt_state),
+    }
+    return measure.measurements(
+      r, g_at, r_test, data, values, p0=s.p0, q0=s.q0
+    )
+
+  def events(state):
+    return {
+      "anneal": optim.annealed_at(state.opt_state),
+      "stop": state.stopped_at,
+      "diverge": state.diverged_at,
+    }
+
+  return Task(
+    seeds=config_seeds(config),
+    data=data,
+    eval_data=eval_data,
+    init=init,
+    batches=lambda data, step: data,
+    step=optim.gradient_step(
+      loss,
+      tx,
+      stop_loss=s.stop_loss,
+      axis_name=axis_name,
+      advance_probe=advance_probe,
+    ),
+    evals=evals,
+    events=events,
+    learning_rate=lambda state: rate(state.opt_state),
+    x64=dtype == np.float64,
+    facts={},
+  )
+
+
+def rows(config: ConfigDict) -> tuple[int, int]:
+  """Rows of W and of V: m/2 each, unless V has a width of its own. Ours."""
+  wide = config.model.num_hidden_v or config.model.num_hidden
+  return config.model.num_hidden // 2, wide // 2
+
+
+def config_seeds(config: ConfigDict) -> tuple[int, ...]:
+  """The seeds a run uses: the first `max_seeds` of `seeds`, 0 for all. Ours."""
+  return tuple(config.seeds[: config.max_seeds or None])

@@ -1,0 +1,138 @@
+"""The theory track's front door: what a config may say, and its Task."""
+
+import jax
+
+from lro_jax.core import config as config_lib
+from lro_jax.core.config import ConfigDict, UserError, choice, integer, real
+from lro_jax.core.task import Task
+from lro_jax.theory import data, limit, network, regime
+
+SCHEMA = {
+  "name": config_lib.text(),
+  "track": choice("theory"),
+  "engine": choice(regime.LIMIT, regime.NETWORK),
+  "seeds": config_lib.seeds_rule(),
+  "max_seeds": integer(0),
+  "data.scaling": choice(regime.FREE, regime.ASSUMPTION_3_3),
+  "data.kappa": real(0, 1, open_low=True),
+  "data.dim": integer(2, 10**6),
+  "data.num_train": integer(2, 10**6),
+  "data.num_test": integer(1, 10**7),
+  "data.p0": real(0, 1),
+  "data.q0": real(0, 1),
+  "data.r": real(0),
+  "data.q_norm": real(0, open_low=True),
+  "model.num_hidden": integer(2, 2**30),
+  "model.num_hidden_v": integer(0, 2**30),
+  "model.basis": choice(network.REDUCED, network.FULL),
+  "model.init_std": real(0, open_low=True),
+  "model.dtype": choice("float32", "float64"),
+  "optim.algorithm": choice(regime.LARGE, regime.SMALL),
+  "optim.large_learning_rate": real(0, open_low=True),
+  "optim.small_learning_rate": real(0, open_low=True),
+  "optim.anneal_excess": real(0),
+  "optim.stop_loss": real(0),
+  "optim.weight_decay": real(0),
+  "optim.noise_std": real(0),
+  "optim.stationary": choice("none", *regime.STATIONARY),
+  "limit.stride": integer(1),
+  "train.max": config_lib.duration(),
+  "train.steps_per_call": integer(1),
+  "train.num_devices": integer(0),
+  "eval.per_decade": integer(0, 1000),
+  "eval.every": config_lib.Rule(
+    "a duration such as '500 steps', or 'never'",
+    lambda v: v == "never" or config_lib.duration().accepts(v),
+  ),
+  "checkpoint.minutes": real(0),
+  "checkpoint.keep": integer(1),
+}
+
+# Training is full batch: an epoch is a step.
+STEPS_PER_EPOCH = 1
+
+
+def validate(config: ConfigDict) -> None:
+  """Refuses what the rules of single fields cannot see. Ours.
+
+  Touches no device.
+
+  Args:
+    config: a run's config that holds against `SCHEMA`.
+
+  Raises:
+    UserError: fields that do not fit together.
+  """
+  setting = regime.resolve(config)
+  if config.engine == regime.LIMIT and config.train.num_devices > 1:
+    raise UserError(
+      f"Got train.num_devices {config.train.num_devices} for the limit engine:"
+      " its state is one recursion over all examples and runs on one device;"
+      " set 0 or 1, and spread runs over hosts with --only."
+    )
+  if config.engine == regime.LIMIT and setting.r == 0:
+    raise UserError(
+      "Got data.r 0 for the limit engine: z - zeta, z and z + zeta would be one"
+      " point with two labels; give r > 0."
+    )
+  if config.model.num_hidden % 2 or config.model.num_hidden_v % 2:
+    raise UserError(
+      f"Got num_hidden {config.model.num_hidden}, num_hidden_v"
+      f" {config.model.num_hidden_v}: both must be even, half of the units see"
+      " each component."
+    )
+
+
+def conditions(config: ConfigDict) -> list[regime.Condition]:
+  """The regime report of a run. Paper: Assumptions 3.1-3.3."""
+  rows_w, rows_v = network.rows(config)
+  return regime.report(
+    regime.resolve(config),
+    engine=config.engine,
+    rows_w=rows_w,
+    rows_v=rows_v,
+  )
+
+
+def num_devices(config: ConfigDict) -> int:
+  """Devices the config asks for; 0 stands for all there are. Ours."""
+  return 1 if config.engine == regime.LIMIT else config.train.num_devices
+
+
+def make(config: ConfigDict, *, axis_name: str | None) -> Task:
+  """The Task of a run. Paper: Section 3; theory.md's limit for 'limit'.
+
+  Args:
+    config: a valid config.
+    axis_name: name of the device axis, None on one device.
+
+  Returns:
+    The Task, its problem drawn.
+
+  Raises:
+    UserError: a seed drew no P-only or no Q-only example.
+  """
+  setting = regime.resolve(config)
+  problem = data.sample_problem(
+    network.config_seeds(config),
+    dim=setting.dim,
+    num_train=setting.num_train,
+    num_test=config.data.num_test,
+    p0=setting.p0,
+    q0=setting.q0,
+    r=setting.r,
+    q_norm=setting.q_norm,
+  )
+  facts = {
+    "data": f"P/Q distribution, sha256 {data.digest(problem)}",
+    "setting": setting._asdict(),
+    "regime": regime.as_facts(conditions(config)),
+    # First seed's w*-free picture of Figure 2: z - zeta, z, z + zeta.
+    "figure_2": data.directions_in_plane(setting.r, setting.q_norm).tolist(),
+  }
+  if config.engine == regime.LIMIT:
+    with jax.enable_x64(True):
+      task = limit.make(config, setting, problem)
+  else:
+    task = network.make(config, setting, problem, axis_name=axis_name)
+  return task._replace(facts=task.facts | facts)
