@@ -126,8 +126,11 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
   facts = {
     "data": f"P/Q distribution, sha256 {data.digest(problem)}",
     "setting": setting._asdict(),
+    "expected_events": ["anneal", "stop"]
+    if config.optim.algorithm == regime.LARGE
+    else ["stop"],
     "regime": regime.as_facts(conditions(config)),
-    # First seed's w*-free picture of Figure 2: z - zeta, z, z + zeta.
+    # z - zeta, z, z + zeta in their plane, for Figure 2.
     "figure_2": data.directions_in_plane(setting.r, setting.q_norm).tolist(),
   }
   if config.engine == regime.LIMIT:
