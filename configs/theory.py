@@ -27,13 +27,13 @@ def split():
     dict(
       scaling="free",  # or assumption_3_3: N, r, p0, lambda from d and kappa
       kappa=0.5,  # read by assumption_3_3 only
-      dim=400,
-      num_train=200,
-      num_test=2000,
+      dim=200,
+      num_train=100,  # N = d/2: P is hard to generalise
+      num_test=4000,
       p0=0.2,  # paper, (1.1)
       q0=0.2,  # paper, (1.1)
       r=0.03,
-      q_norm=10.0,  # Deviation: the paper has 1
+      q_norm=20.0,  # Deviation: the paper has 1
     )
   )
   c.model = ConfigDict(
@@ -48,17 +48,17 @@ def split():
   c.optim = ConfigDict(
     dict(
       algorithm="large",  # paper, Section 3: large is L-S, small is S
-      large_learning_rate=1.0,
-      small_learning_rate=0.01,
+      large_learning_rate=0.25,
+      small_learning_rate=0.0025,
       anneal_excess=0.12,  # eps1: anneal at loss eps1 + q log 2
-      stop_loss=0.1,  # eps2
-      weight_decay=2e-5,
+      stop_loss=0.15,  # eps2
+      weight_decay=5e-5,
       noise_std=0.0,  # solved from (3.3), see next line
       stationary="noise_std",  # the unknown of (3.3), or none
     )
   )
-  c.limit = ConfigDict(dict(stride=20))  # small-rate steps per evaluation of l'
-  c.train.max = "1000000 steps"
+  c.limit = ConfigDict(dict(stride=50))  # small-rate steps per evaluation of l'
+  c.train.max = "2000000 steps"
   c.arms = ConfigDict(
     {
       "large": {"optim": {"algorithm": "large"}},

@@ -1,7 +1,8 @@
 """The paper's analysis as runnable mathematics.
 
 Reading order, and the order in which files may import each other:
-data, models, decomposition, regime, arcsine, limit, network, lemmas, task.
+reference, data, models, decomposition, regime, measure, arcsine, limit,
+network, task.
 
 Letters, one meaning each in this package (shapes in brackets):
 

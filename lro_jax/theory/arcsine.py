@@ -13,8 +13,10 @@ import math
 import numpy as np
 import scipy.optimize
 
-# Rates per factor of ten, and how far past 1 / (smallest u) they reach: measured
-# to keep the error below 1e-8 (tests/theory/arcsine_test.py).
+# Fewest odd rates, log-spaced rates per factor of ten, and how far past 1 /
+# (smallest u) they reach: measured to keep the error below 1e-8
+# (tests/theory/arcsine_test.py).
+FEWEST_ODD = 6
 RATES_PER_DECADE = 6
 REACH = 30.0
 
@@ -54,9 +56,10 @@ def rates(num_odd: int, smallest_u: float) -> np.ndarray:
   """The shared rates: 0, the first odd numbers, then log-spaced, [K]. Ours.
 
   Args:
-    num_odd: how many of 1, 3, 5, ... come first.
+    num_odd: how many of 1, 3, 5, ... must come first; a few more may.
     smallest_u: smallest positive u that will be met.
   """
+  num_odd = max(num_odd, FEWEST_ODD)
   odd = 2.0 * np.arange(num_odd) + 1
   low, high = math.log10(2 * num_odd + 1), math.log10(REACH / smallest_u)
   num = max(2, math.ceil((high - low) * RATES_PER_DECADE) + 1)
@@ -81,13 +84,10 @@ def fit(
   def target(u):
     return np.arcsin(cosine * np.exp(-u))
 
-  u = np.concatenate([[0.0], np.geomspace(smallest_u / 100, 40.0, 700)])
-  # u = 0 (frozen patterns) is one point for a whole regime: it counts more.
-  emphasis = np.concatenate([[30.0], np.ones(700)])
+  # From a little below: the fit is loosest at the end of its range.
+  u = np.concatenate([[0.0], np.geomspace(0.7 * smallest_u, 40.0, 900)])
   basis = np.exp(-np.outer(u, rates[1:]))
-  weights, _ = scipy.optimize.nnls(
-    basis * emphasis[:, None], target(u) * emphasis, maxiter=50 * len(rates)
-  )
+  weights, _ = scipy.optimize.nnls(basis, target(u), maxiter=100 * len(rates))
   check = np.concatenate([[0.0], np.geomspace(smallest_u, 100.0, 5003)])
   error = np.exp(-np.outer(check, rates[1:])) @ weights - target(check)
   return np.concatenate([[0.0], weights]), float(np.abs(error).max())

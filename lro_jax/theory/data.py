@@ -190,8 +190,10 @@ def sample_problem(
   # has no double precision worth the name.
   cpu = jax.local_devices(backend="cpu")[0]
   with jax.enable_x64(True), jax.default_device(cpu):
-    problem = jax.jit(jax.vmap(sample))(np.asarray(seeds, np.uint32))
-    problem = jax.tree.map(np.asarray, problem)
+    # One seed at a time: under vmap the rounding depends on the company.
+    draw = jax.jit(sample)
+    each = [jax.tree.map(np.asarray, draw(np.uint32(s))) for s in seeds]
+  problem = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
   has_p = np.any(problem.train.x1 != 0, axis=-1)
   has_q = problem.train.alpha > 0
   for kind, present in (("P-only", has_p & ~has_q), ("Q-only", has_q & ~has_p)):

@@ -34,11 +34,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lro_jax.core.config import ConfigDict
+from lro_jax.core.config import ConfigDict, to_steps
 from lro_jax.core.task import NOT_YET, Array, Data, Measurements, Task, latch
 from lro_jax.theory import arcsine, measure, models
 from lro_jax.theory import data as data_lib
-from lro_jax.theory.regime import Setting
+from lro_jax.theory.regime import Setting, noise_std_after
 
 # Absolute error allowed to the kernel's arcsine.
 TOLERANCE = 1e-8
@@ -93,15 +93,30 @@ class Kernel(NamedTuple):
   error: float
 
 
-def smallest_log_step(setting: Setting) -> float:
-  """Smallest positive u of one step, over both learning rates. Ours."""
-  candidates = [
-    log_decorrelation(1.0, 1, rate, setting)
-    for rate in (setting.large_learning_rate, setting.small_learning_rate)
-  ]
-  positive = [float(c) for c in candidates if c > 0]
+def smallest_log_step(setting: Setting, max_steps: int) -> float:
+  """Smallest positive u of one step of the run. Ours.
+
+  At either rate the noise std drifts one way, so its extremes, and those of u,
+  are at the ends of the run.
+
+  Args:
+    setting: the run's numbers.
+    max_steps: length of the run.
+  """
+  found = []
+  for rate in (setting.large_learning_rate, setting.small_learning_rate):
+    last = noise_std_after(
+      1.0,
+      max_steps,
+      rate=rate,
+      weight_decay=setting.weight_decay,
+      noise_std=setting.noise_std / setting.init_std,
+    )
+    found += [
+      float(log_decorrelation(std, 1, rate, setting)) for std in (1.0, last)
+    ]
   # Without noise rho stays 1 for ever and any rates serve.
-  return min(positive, default=1e-6)
+  return min([u for u in found if u > 0], default=1e-6)
 
 
 def log_decorrelation(std, n, rate, setting: Setting):
@@ -126,15 +141,18 @@ def log_decorrelation(std, n, rate, setting: Setting):
   return 0.5 * jnp.log1p(gathered / std**2)
 
 
-def make_kernel(setting: Setting, largest_cosine: float) -> Kernel:
+def make_kernel(
+  setting: Setting, largest_cosine: float, max_steps: int
+) -> Kernel:
   """Fits the exponentials and folds in the constants. Ours.
 
   Args:
     setting: the run's numbers.
     largest_cosine: largest |cos| between two different x1 of the run.
+    max_steps: length of the run.
   """
   num_odd = arcsine.num_odd_powers(largest_cosine, TOLERANCE)
-  smallest_u = smallest_log_step(setting)
+  smallest_u = smallest_log_step(setting, max_steps)
   rates = arcsine.rates(num_odd, smallest_u)
   directions = data_lib.directions_in_plane(setting.r, setting.q_norm)
   products = directions @ directions.T
@@ -253,7 +271,8 @@ def make(
   cosines[:, diagonal, diagonal] = 0.0
   test_cosines = np.einsum("sjd,sid->sji", unit_train, unit_test)
   largest = max(np.abs(cosines).max(), np.abs(test_cosines).max())
-  kernel = make_kernel(s, float(largest))
+  max_steps = to_steps(config.train.max, steps_per_epoch=1)
+  kernel = make_kernel(s, float(largest), max_steps)
 
   train = measure.train_data(problem)
   shared = {
