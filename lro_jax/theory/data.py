@@ -11,6 +11,7 @@ choices are up to constants, and this one brings the sizes at which the theorems
 act within reach (README, Deviations).
 """
 
+import functools
 import hashlib
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lro_jax.core.config import UserError
-from lro_jax.core.prng import Stream, stream_key
+from lro_jax.core.prng import Stream, root_key, stream_key
 from lro_jax.core.task import Array
 
 # Columns of `Vectors.directions`: b = -1, 0, +1 in z + b zeta.
@@ -143,6 +144,21 @@ class Problem(NamedTuple):
   test: Examples
 
 
+@functools.partial(
+  jax.jit, static_argnames=("dim", "num_train", "num_test")
+)
+def _sample_seed(seed, numbers, *, dim, num_train, num_test) -> Problem:
+  """One seed's problem; compiled once for all arms and seeds of a size."""
+  p0, q0, r, q_norm = numbers
+  root = root_key(seed)
+  vector_key, train_key = jax.random.split(stream_key(root, Stream.DATA))
+  vectors = sample_vectors(vector_key, dim=dim, r=r, q_norm=q_norm)
+  train = sample_examples(train_key, vectors, num=num_train, p0=p0, q0=q0)
+  test_key = stream_key(root, Stream.EVAL)
+  test = sample_examples(test_key, vectors, num=num_test, p0=0.0, q0=0.0)
+  return Problem(vectors, train, test)
+
+
 def sample_problem(
   seeds: tuple[int, ...],
   *,
@@ -176,23 +192,22 @@ def sample_problem(
     UserError: some seed drew no P-only or no Q-only example.
   """
 
-  def sample(seed):
-    # The threefry key of `core.prng`, made inside the map.
-    root = jax.random.key(seed, impl="threefry2x32")
-    vector_key, train_key = jax.random.split(stream_key(root, Stream.DATA))
-    vectors = sample_vectors(vector_key, dim=dim, r=r, q_norm=q_norm)
-    train = sample_examples(train_key, vectors, num=num_train, p0=p0, q0=q0)
-    test_key = stream_key(root, Stream.EVAL)
-    test = sample_examples(test_key, vectors, num=num_test, p0=0.0, q0=0.0)
-    return Problem(vectors, train, test)
-
   # On the host's CPU: the draw must not depend on the accelerator, and a TPU
   # has no double precision worth the name.
   cpu = jax.local_devices(backend="cpu")[0]
   with jax.enable_x64(True), jax.default_device(cpu):
     # One seed at a time: under vmap the rounding depends on the company.
-    draw = jax.jit(sample)
-    each = [jax.tree.map(np.asarray, draw(np.uint32(s))) for s in seeds]
+    each = [
+      _sample_seed(
+        np.uint32(seed),
+        np.array([p0, q0, r, q_norm]),
+        dim=dim,
+        num_train=num_train,
+        num_test=num_test,
+      )
+      for seed in seeds
+    ]
+    each = jax.tree.map(np.asarray, each)
   problem = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
   has_p = np.any(problem.train.x1 != 0, axis=-1)
   has_q = problem.train.alpha > 0
@@ -207,7 +222,7 @@ def sample_problem(
   return problem
 
 
-def rotate_to_span(problem: Problem) -> tuple[Problem, int]:
+def rotate_to_span(problem: Problem) -> tuple[Problem, int, np.ndarray]:
   """Turns P's coordinates so that the training x1 fill the first few. Ours.
 
   The law of the weights is the same in any orthonormal basis, and the gradient
@@ -218,8 +233,9 @@ def rotate_to_span(problem: Problem) -> tuple[Problem, int]:
     problem: the problem, leaves [s, ...].
 
   Returns:
-    The problem with x1 and w* in new coordinates, and the number of leading
-    coordinates outside of which every training x1 is zero (largest over seeds).
+    The problem with x1 and w* in new coordinates; the number of leading
+    coordinates outside of which every training x1 is zero (largest over seeds);
+    the orthogonal matrices [s, d, d] whose columns are the new axes.
   """
   num_p = int(np.any(problem.train.x1 != 0, axis=-1).sum(-1).max())
   rank = min(num_p, problem.train.x1.shape[-1])
@@ -237,7 +253,7 @@ def rotate_to_span(problem: Problem) -> tuple[Problem, int]:
     ),
     train=problem.train._replace(x1=train_x1),
     test=problem.test._replace(x1=problem.test.x1 @ basis),
-  ), rank
+  ), rank, basis
 
 
 def directions_in_plane(r: float, q_norm: float) -> np.ndarray:

@@ -103,18 +103,22 @@ def smallest_log_step(setting: Setting, max_steps: int) -> float:
     setting: the run's numbers.
     max_steps: length of the run.
   """
-  found = []
-  for rate in (setting.large_learning_rate, setting.small_learning_rate):
-    last = noise_std_after(
+  rates = (setting.large_learning_rate, setting.small_learning_rate)
+  stds = [1.0] + [
+    noise_std_after(
       1.0,
       max_steps,
       rate=rate,
       weight_decay=setting.weight_decay,
       noise_std=setting.noise_std / setting.init_std,
     )
-    found += [
-      float(log_decorrelation(std, 1, rate, setting)) for std in (1.0, last)
-    ]
+    for rate in rates
+  ]
+  found = [
+    float(log_decorrelation(std, 1, rate, setting))
+    for rate in rates
+    for std in stds
+  ]
   # Without noise rho stays 1 for ever and any rates serve.
   return min([u for u in found if u > 0], default=1e-6)
 

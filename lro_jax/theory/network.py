@@ -62,7 +62,7 @@ def make(
   reduced = model.basis == REDUCED
   rank = s.dim
   if reduced:
-    problem, rank = data_lib.rotate_to_span(problem)
+    problem, rank, _ = data_lib.rotate_to_span(problem)
     plane = data_lib.directions_in_plane(s.r, s.q_norm)
     directions = np.stack([plane] * len(config_seeds(config)))
   else:

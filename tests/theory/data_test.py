@@ -122,7 +122,7 @@ class ProblemTest(parameterized.TestCase):
     self, num_train
   ):
     problem = self.sample(num_train=num_train, p0=0.3, q0=0.3)
-    rotated, rank = data.rotate_to_span(problem)
+    rotated, rank, basis = data.rotate_to_span(problem)
     for s in range(2):
       before = np.vstack(
         [problem.train.x1[s], problem.test.x1[s], problem.vectors.w_star[s]]
@@ -132,6 +132,9 @@ class ProblemTest(parameterized.TestCase):
       )
       # float64 products of 20 terms.
       np.testing.assert_allclose(before @ before.T, after @ after.T, atol=1e-13)
+      np.testing.assert_allclose(
+        problem.test.x1[s] @ basis[s], rotated.test.x1[s], atol=1e-13
+      )
     self.assertTrue((rotated.train.x1[..., rank:] == 0).all())
     expected = min(DIM, problem.train.x1.any(-1).sum(-1).max())
     self.assertEqual(rank, expected)
