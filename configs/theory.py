@@ -9,6 +9,7 @@ Presets, after a colon (`--config=configs/theory.py:paper`):
   limit     the infinite-width engine alone
   network   an actual net alone
   split     (1.1): 20% Q-only, 20% P-only, 60% both, N = d/2, limit engine
+  convergence   a short horizon, for python -m lro_jax.theory.convergence
   paper     Assumption 3.3 exactly, for any --config.data.dim and .data.kappa
 """
 
@@ -27,8 +28,8 @@ def split():
     dict(
       scaling="free",  # or assumption_3_3: N, r, p0, lambda from d and kappa
       kappa=0.5,  # read by assumption_3_3 only
-      dim=200,
-      num_train=100,  # N = d/2: P is hard to generalise
+      dim=600,
+      num_train=200,  # N = d/3: P is hard to generalise
       num_test=4000,
       p0=0.2,  # paper, (1.1)
       q0=0.2,  # paper, (1.1)
@@ -48,17 +49,17 @@ def split():
   c.optim = ConfigDict(
     dict(
       algorithm="large",  # paper, Section 3: large is L-S, small is S
-      large_learning_rate=0.25,
-      small_learning_rate=0.0025,
-      anneal_excess=0.12,  # eps1: anneal at loss eps1 + q log 2
+      large_learning_rate=0.2,
+      small_learning_rate=0.0002,
+      anneal_excess=0.18,  # eps1: anneal at loss eps1 + q log 2
       stop_loss=0.15,  # eps2
-      weight_decay=5e-5,
+      weight_decay=6e-5,
       noise_std=0.0,  # solved from (3.3), see next line
       stationary="noise_std",  # the unknown of (3.3), or none
     )
   )
-  c.limit = ConfigDict(dict(stride=50))  # small-rate steps per evaluation of l'
-  c.train.max = "2000000 steps"
+  c.limit = ConfigDict(dict(stride=1000))  # small-rate steps per evaluation of l'
+  c.train.max = "15000000 steps"
   c.arms = ConfigDict(
     {
       "large": {"optim": {"algorithm": "large"}},
@@ -99,11 +100,38 @@ def paper():
   return c
 
 
+def convergence():
+  """A short horizon on a small problem, for lro_jax.theory.convergence."""
+  c = network()
+  c.seeds = tuple(range(4))
+  c.max_seeds = 0
+  c.data.update(
+    dict(dim=16, num_train=24, num_test=1, p0=0.3, q0=0.3, r=0.5, q_norm=2.0)
+  )
+  c.model.init_std = 0.006  # small, since the limit is tau0 -> 0
+  c.optim.update(
+    dict(
+      large_learning_rate=0.5,
+      small_learning_rate=0.05,
+      weight_decay=0.02,
+      anneal_excess=0.0,
+      stop_loss=0.0,
+    )
+  )
+  c.train.max = "10 steps"
+  return c
+
+
 def get_config(arg=""):
   """The experiment, as data."""
   return common.pick(
     dict(
-      default=default, limit=split, network=network, split=split, paper=paper
+      default=default,
+      limit=split,
+      network=network,
+      split=split,
+      paper=paper,
+      convergence=convergence,
     ),
     arg,
   )

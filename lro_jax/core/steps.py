@@ -85,6 +85,7 @@ class Compiled(NamedTuple):
       running sums first. Donates its first argument; the steps are a handle to
       wait on.
     evaluate: Carry -> Reading.
+    apply: (fn, Carry) -> fn(state, Data) of every seed, [s, ...]; one device.
     fetch: tree of one of the above -> the same in NumPy, one copy.
     put: NumPy Carry -> on the device(s).
   """
@@ -92,6 +93,7 @@ class Compiled(NamedTuple):
   init: Callable[[], Carry]
   advance: Callable[[Carry, int, bool], tuple[Carry, Array]]
   evaluate: Callable[[Carry], Reading]
+  apply: Callable[[Callable[[Tree, Data], Tree], Carry], Tree]
   fetch: Callable[[Tree], Tree]
   put: Callable[[Tree], Carry]
 
@@ -318,6 +320,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
       carry, data, eval_data, np.int32(until), np.bool_(fresh)
     ),
     evaluate=lambda carry: run_evaluate(carry, eval_data),
+    apply=lambda fn, carry: jax.jit(jax.vmap(fn))(carry.state, data),
     fetch=fetch,
     put=put,
   )

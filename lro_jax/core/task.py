@@ -82,6 +82,8 @@ class Task(NamedTuple):
     step: (state, Data) -> (state, sums). Pure, knows no jit. `sums` is a dict
       of [] that the loop averages over steps.
     evals: (state, Data) -> Measurements.
+    outputs: (state, Data) -> the net's outputs on the training examples this
+      device holds, [n, ...].
     events: state -> {name: latch, int32 []}.
     learning_rate: state -> rate of the next update, []; for messages.
     x64: whether all of it is traced in double precision.
@@ -95,6 +97,7 @@ class Task(NamedTuple):
   batches: Callable[[Data, Array], Data]
   step: Callable[[Tree, Data], tuple[Tree, dict[str, Array]]]
   evals: Callable[[Tree, Data], Measurements]
+  outputs: Callable[[Tree, Data], Array]
   events: Callable[[Tree], dict[str, Array]]
   learning_rate: Callable[[Tree], Array]
   x64: bool

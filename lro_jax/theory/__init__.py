@@ -2,7 +2,7 @@
 
 Reading order, and the order in which files may import each other:
 reference, data, models, decomposition, regime, measure, arcsine, limit,
-network, task.
+network, task, convergence.
 
 Letters, one meaning each in this package (shapes in brackets):
 

@@ -82,7 +82,7 @@ class Kernel(NamedTuple):
     diagonal: weights of every rate at cosine 1, [K].
     directions: weights between Q's directions, inner products included,
       [K, 3, 3].
-    error: largest error of the arcsines.
+    error: largest error of the arcsine.
   """
 
   rates: np.ndarray
@@ -162,27 +162,23 @@ def make_kernel(
   products = directions @ directions.T
   lengths = np.sqrt(np.diag(products))
   cosines = np.minimum(products / np.outer(lengths, lengths), 1.0)
-  worst = 0.0
-  fits = {}
-  for c in {1.0, *cosines.ravel().tolist()}:
-    fits[c], error = arcsine.fit(c, rates, smallest_u)
-    worst = max(worst, error)
+  at_one, error = arcsine.fit(rates, smallest_u)
 
-  def weights(arcsine_weights):
+  def weights(cosine):
     # k(x) = 1/8 + arcsin(x) / (4 pi).
-    out = arcsine_weights / (4 * math.pi)
+    out = arcsine.at_cosine(at_one, rates, cosine) / (4 * math.pi)
     out[0] = 1 / 8
     return out
 
-  q_weights = np.array([[weights(fits[c]) for c in row] for row in cosines])
+  q_weights = np.array([[weights(c) for c in row] for row in cosines])
   series = arcsine.series_coefficients(num_odd) / (4 * math.pi)
   return Kernel(
     rates=rates,
     num_odd=num_odd,
     off=np.concatenate([[1 / 8], series]),
-    diagonal=weights(fits[1.0]),
+    diagonal=weights(1.0),
     directions=np.moveaxis(q_weights * products[..., None], -1, 0),
-    error=worst,
+    error=error,
   )
 
 
@@ -267,7 +263,7 @@ def make(
     The Task, in double precision.
   """
   s = setting
-  problem, x1 = _p_examples_first(problem)
+  index, x1 = _p_examples(problem.train.x1)
   unit_train, norms = _unit(x1)
   unit_test, test_norms = _unit(problem.test.x1)
   cosines = np.einsum("sid,sjd->sij", unit_train, unit_train)
@@ -280,6 +276,7 @@ def make(
 
   train = measure.train_data(problem)
   shared = {
+    "p_index": index,
     "cosines": cosines,
     "norms": norms,
     "threshold": s.anneal_excess + (train["m1"] == 0).mean(-1) * np.log(2),
@@ -309,9 +306,16 @@ def make(
       diverged_at=never,
     )
 
-  def outputs(state, shared):
-    r = p_output(kernel, shared["cosines"], shared["norms"], state.sums_p)
-    return r, q_directions_output(kernel, state.sums_q)
+  def components(state, shared):
+    """r on M1 [n1], r on every example [N], g at the directions [3]."""
+    r_p = p_output(kernel, shared["cosines"], shared["norms"], state.sums_p)
+    r = jnp.zeros(s.num_train).at[shared["p_index"]].set(r_p, mode="drop")
+    return r_p, r, q_directions_output(kernel, state.sums_q)
+
+  def outputs(state, data):
+    _, r, g_at = components(state, data.shared)
+    ex = data.shared["train"]
+    return r + models.q_output(g_at, ex["alpha"], ex["direction"])
 
   def rate_of(annealed_at):
     factor = jnp.where(annealed_at == NOT_YET, 1.0, s.anneal_factor)
@@ -319,9 +323,8 @@ def make(
 
   def step(state, batch):
     shared, ex = batch.shared, batch.shared["train"]
-    r, g_at = outputs(state, shared)
-    f = jnp.zeros_like(ex["y"]).at[:num_p].set(r)
-    f = f + models.q_output(g_at, ex["alpha"], ex["direction"])
+    r_p, r, g_at = components(state, shared)
+    f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
     value = jnp.sum(ex["weight"] * models.logistic_loss(f, ex["y"]))
     annealed_at = latch(
       state.annealed_at, value <= state.threshold, state.step
@@ -334,7 +337,7 @@ def make(
     u = log_decorrelation(state.noise_std, n, rate, s)
 
     force = ex["weight"] * ex["y"] * jax.nn.sigmoid(-ex["y"] * f)
-    force_p = force[:num_p]
+    force_p = force.at[shared["p_index"]].get(mode="fill", fill_value=0.0)
     force_q = jnp.zeros(3).at[ex["direction"]].add(force * ex["alpha"])
     move = dict(n=n, rate=rate, u=u, weight_decay=s.weight_decay)
     decay = jnp.exp(n * jnp.log1p(-rate * s.weight_decay))
@@ -348,7 +351,7 @@ def make(
         state.norm2_w,
         decay,
         span,
-        jnp.sum(force_p * r),
+        jnp.sum(force_p * r_p),
         _quadratic_p(kernel, shared, force_p),
       ),
       norm2_v=_norm2(
@@ -370,8 +373,7 @@ def make(
 
   def evals(state: LimitState, data: Data) -> Measurements:
     shared = data.shared
-    r, g_at = outputs(state, shared)
-    y = data.examples["train"]["y"]
+    _, r, g_at = components(state, shared)
     r_test = shared["test_norms"] * off_diagonal(
       kernel, shared["test_cosines"], shared["norms"], state.sums_p
     )
@@ -382,7 +384,7 @@ def make(
       "learning_rate": rate_of(state.annealed_at),
     }
     return measure.measurements(
-      jnp.zeros_like(y).at[:num_p].set(r),
+      r,
       g_at,
       r_test,
       data,
@@ -406,6 +408,7 @@ def make(
     batches=lambda data, step: data,
     step=step,
     evals=evals,
+    outputs=outputs,
     events=events,
     learning_rate=lambda state: rate_of(state.annealed_at),
     x64=True,
@@ -413,18 +416,16 @@ def make(
   )
 
 
-def _p_examples_first(problem):
-  """Reorders each seed's examples, M1 first; also their x1, [s, n1, d]."""
-  has_p = np.any(problem.train.x1 != 0, axis=-1)
-  order = np.argsort(~has_p, axis=-1, kind="stable")
-
-  def reorder(x):
-    index = order.reshape(order.shape + (1,) * (x.ndim - 2))
-    return np.take_along_axis(x, index, axis=1)
-
-  train = jax.tree.map(reorder, problem.train)
+def _p_examples(x1):
+  """Where each seed's M1 is, [s, n1], padded with N; and its x1, [s, n1, d]."""
+  num_seeds, n, _ = x1.shape
+  has_p = np.any(x1 != 0, axis=-1)
   num_p = int(has_p.sum(-1).max())
-  return problem._replace(train=train), train.x1[:, :num_p]
+  index = np.full((num_seeds, num_p), n)
+  for row, present in zip(index, has_p, strict=True):
+    row[: present.sum()] = np.flatnonzero(present)
+  padded = np.concatenate([x1, np.zeros_like(x1[:, :1])], axis=1)
+  return index, np.take_along_axis(padded, index[..., None], axis=1)
 
 
 def _unit(x):

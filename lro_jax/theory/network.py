@@ -128,18 +128,22 @@ def make(
       diverged_at=jnp.full((), NOT_YET, jnp.int32),
     )
 
-  def outputs(params, heads, batch):
+  def components(params, heads, batch):
     r = models.two_layer(heads.w, params.w, batch.examples["x1"])
     g_at = models.directions_output(
       heads.v, params.v, batch.shared["directions"]
     )
     return r, g_at
 
+  def output(params, heads, batch):
+    r, g_at = components(params, heads, batch)
+    ex = batch.examples
+    return r + models.q_output(g_at, ex["alpha"], ex["direction"])
+
   def loss(params, model_state, batch, step):
     del step
     ex = batch.examples
-    r, g_at = outputs(params, model_state["heads"], batch)
-    f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
+    f = output(params, model_state["heads"], batch)
     value = jnp.sum(ex["weight"] * models.logistic_loss(f, ex["y"]))
     return value, (model_state, {"loss": value})
 
@@ -167,19 +171,10 @@ def make(
   def evals(state: TrainState, data: Data) -> Measurements:
     head = state.model_state["heads"]
     examples = data.examples
-    r, g_at = outputs(
+    r, g_at = components(
       state.params, head, Data(examples["train"], data.shared)
     )
-    test_x1 = examples["test"]["x1"]
-    pre = test_x1[:, :rank] @ state.params.w.T
-    if rank < s.dim:
-      # One key on all devices: the weights are replicated.
-      key = prng.step_key(state.model_state["eval_key"], state.step)
-      unseen = state.probe.noise_std * jax.random.normal(
-        key, (rows_w, s.dim - rank), dtype
-      )
-      pre = pre + test_x1[:, rank:] @ unseen.T
-    r_test = jax.nn.relu(pre) @ head.w
+    r_test = test_output(state, examples["test"]["x1"], rank)
     parts = state.probe.parts
     squares = lambda x: jnp.sum(jnp.square(x))  # noqa: E731
     values = {
@@ -218,11 +213,34 @@ def make(
       advance_probe=advance_probe,
     ),
     evals=evals,
+    outputs=lambda state, data: output(
+      state.params, state.model_state["heads"], data
+    ),
     events=events,
     learning_rate=lambda state: rate(state.opt_state),
     x64=dtype == np.float64,
     facts={},
   )
+
+
+def test_output(state: TrainState, x1: Array, rank: int) -> Array:
+  """r on any x1, [n]: trained coordinates, and the noise beyond them. Ours.
+
+  Args:
+    state: the engine's state; W is [m/2, rank].
+    x1: inputs in W's basis, [n, d]; the coordinates past `rank` meet rows drawn
+      from the noise part's law at this step, N(0, tau_t^2).
+    rank: how many coordinates W keeps; d in the full basis.
+  """
+  weights, head = state.params.w, state.model_state["heads"].w
+  pre = x1[:, :rank] @ weights.T
+  if rank < x1.shape[-1]:
+    # One key on all devices: the weights are replicated.
+    key = prng.step_key(state.model_state["eval_key"], state.step)
+    shape = (weights.shape[0], x1.shape[-1] - rank)
+    unseen = jax.random.normal(key, shape, weights.dtype)
+    pre = pre + x1[:, rank:] @ (state.probe.noise_std * unseen).T
+  return jax.nn.relu(pre) @ head
 
 
 def rows(config: ConfigDict) -> tuple[int, int]:

@@ -35,25 +35,27 @@ class SeriesTest(parameterized.TestCase):
 class FitTest(parameterized.TestCase):
   @parameterized.product(
     cosine=(1.0, 0.9996, 0.98, 0.6),
-    smallest_u=(1e-3, 1e-6, 1e-9),
-    num_odd=(3, 9),
+    smallest_u=(1e-3, 1e-6, 1e-9, 1e-12),
+    num_odd=(3, 20),
   )
   def test_error_is_below_the_engine_s_tolerance(
     self, cosine, smallest_u, num_odd
   ):
     rates = arcsine.rates(num_odd, smallest_u)
-    weights, reported = arcsine.fit(cosine, rates, smallest_u)
-    u = np.concatenate(
-      [[0.0], np.random.default_rng(0).uniform(-1, 1, 4000)]
-    )
-    u[1:] = smallest_u * (50 / smallest_u) ** ((u[1:] + 1) / 2)
+    at_one, reported = arcsine.fit(rates, smallest_u)
+    weights = arcsine.at_cosine(at_one, rates, cosine)
+    random = np.random.default_rng(0).uniform(size=4000)
+    u = np.append(smallest_u * (50 / smallest_u) ** random, 0.0)
     got = np.exp(-np.outer(u, rates)) @ weights
     error = np.abs(got - np.arcsin(cosine * np.exp(-u))).max()
     self.assertLess(error, 1e-8)
     self.assertLess(reported, 1e-8)
-    self.assertLessEqual(len(rates), 90)
+    self.assertLessEqual(len(rates), 70)
     self.assertEqual(weights[0], 0.0)
     self.assertTrue((weights >= 0).all())
+    np.testing.assert_array_equal(
+      rates[1 : num_odd + 1], 2 * np.arange(num_odd) + 1
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,155 @@
+r"""How fast the net approaches its infinite-width limit: a table over widths.
+
+  python -m lro_jax.theory.convergence --config=configs/theory.py:convergence
+
+Both engines train on the same problems for a short horizon, noise and decay at
+stationarity. For each width the table gives the root mean square over seeds of
+the largest distance on the training set, max_i |f_network - f_limit|, of
+
+  signal  N_U(u, Ubar; x), the output of the signal part under the net's own
+          patterns: what the limit is a limit of
+  whole   f itself. The limit is m -> infinity and *then* tau0 -> 0 (Assumption
+          3.2); at a fixed tau0 the noise part's own output, of the order of
+          tau0 |x| (Proposition A.4), stays at every width
+
+and the least-squares slope of log distance in log m.
+"""
+
+import pathlib
+import sys
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from absl import app, flags
+from ml_collections import config_flags
+
+from lro_jax.core import config as config_lib
+from lro_jax.core import loop, metrics, steps
+from lro_jax.core.config import ConfigDict, UserError, to_steps
+from lro_jax.theory import models, regime
+from lro_jax.theory import task as theory
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Config file of the theory track, with a preset."
+)
+_OUT = flags.DEFINE_string("out", None, "JSON file for the table, or none.")
+_WIDTHS = flags.DEFINE_list(
+  "log2_widths", ["12", "14", "16", "18", "20", "22"], "log2 of m."
+)
+
+
+class Outputs(NamedTuple):
+  """Outputs on the training examples, [s, N]: whole f, and the signal's."""
+
+  whole: np.ndarray
+  signal: np.ndarray
+
+
+def outputs_after(config: ConfigDict, num_steps: int) -> Outputs:
+  """Outputs on the training examples after some steps. Paper: (2.6), (3.4).
+
+  Args:
+    config: a run's config.
+    num_steps: steps to train.
+  """
+  task = theory.make(config, axis_name=None)
+
+  def signal(state, data):
+    heads, signal = state.model_state["heads"], state.probe.parts.signal
+    r = models.two_layer_with_patterns_of(
+      state.params.w, heads.w, signal.w, data.examples["x1"]
+    )
+    g_at = models.two_layer_with_patterns_of(
+      state.params.v, heads.v, signal.v, data.shared["directions"]
+    )
+    ex = data.examples
+    return r + models.q_output(g_at, ex["alpha"], ex["direction"])
+
+  is_limit = config.engine == regime.LIMIT
+  with jax.enable_x64(task.x64):
+    compiled = steps.compile_task(task, 1)
+    carry, _ = compiled.advance(compiled.init(), num_steps, True)
+    arrays = [
+      np.asarray(compiled.apply(fn, carry), np.float64)
+      for fn in (task.outputs, task.outputs if is_limit else signal)
+    ]
+  return Outputs(*arrays)
+
+
+def rms_distance(a: np.ndarray, b: np.ndarray) -> float:
+  """Root mean square over seeds of max over examples |a - b|. [s, N]. Ours."""
+  return float(np.sqrt(np.mean(np.max(np.abs(a - b), axis=1) ** 2)))
+
+
+def slope(widths: list[int], distances: list[float]) -> float:
+  """Least-squares slope of log distance in log width. Ours."""
+  return float(np.polyfit(np.log(widths), np.log(distances), 1)[0])
+
+
+def table(config: ConfigDict, widths: list[int]) -> dict:
+  """The table over widths, one row per width, and the slopes. Ours.
+
+  Args:
+    config: the experiment; its first run is trained to its `train.max`.
+    widths: m, for W and V alike.
+
+  Returns:
+    {"rows": [{"m", "signal", "whole"}], "slope_signal", "slope_whole", "scale",
+    the mean largest |f_limit|}.
+  """
+  run = config_lib.expand(config, theory.SCHEMA)[0].config
+  num_steps = to_steps(run.train.max, steps_per_epoch=1)
+
+  def outputs(**fields):
+    this = ConfigDict(run.to_dict())
+    this.engine = fields["engine"]
+    this.model.num_hidden = fields.get("m", this.model.num_hidden)
+    this.model.num_hidden_v = 0
+    theory.validate(this)
+    return outputs_after(this, num_steps)
+
+  limit = outputs(engine=regime.LIMIT).whole
+  rows = []
+  for m in widths:
+    net = outputs(engine=regime.NETWORK, m=m)
+    rows.append(
+      {"m": m}
+      | {k: rms_distance(v, limit) for k, v in net._asdict().items()}
+    )
+    print(
+      f"m = 2^{np.log2(m):<4.0f} signal {rows[-1]['signal']:.5f}"
+      f"  whole {rows[-1]['whole']:.5f}",
+      flush=True,
+    )
+  return {
+    "rows": rows,
+    "scale": float(np.abs(limit).max(1).mean()),
+    "config": metrics.plain(run.to_dict()),
+    "versions": loop.versions(),
+  } | {
+    f"slope_{kind}": slope(widths, [row[kind] for row in rows])
+    for kind in ("signal", "whole")
+  }
+
+
+def _main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+  try:
+    result = table(
+      ConfigDict(_CONFIG.value), [2 ** int(w) for w in _WIDTHS.value]
+    )
+  except UserError as error:
+    sys.exit(f"Error: {error}")
+  print(
+    f"largest |f_limit| {result['scale']:.3f}; slope in log m: signal"
+    f" {result['slope_signal']:.2f}, whole {result['slope_whole']:.2f}"
+  )
+  if _OUT.value:
+    metrics.write_json(pathlib.Path(_OUT.value), result)
+
+
+if __name__ == "__main__":
+  flags.mark_flag_as_required("config")
+  app.run(_main)

@@ -1,0 +1,223 @@
+"""Runs to their end: kills, damage, other configs, divergence."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from configs import theory as theory_config
+from lro_jax.core import checkpoint, loop, metrics
+from lro_jax.core.config import UserError
+from tests import testing
+from tests.core.steps_test import LIMIT, NETWORK
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def config(fields, **more):
+  return testing.run_config(
+    theory_config.get_config("network"),
+    fields | {"checkpoint.minutes": 0.0, "eval.per_decade": 8} | more,
+  )
+
+
+class Interrupted(Exception):
+  """Stands for a process that disappears right after a save."""
+
+
+def folder():
+  return pathlib.Path(tempfile.mkdtemp()) / "run"
+
+
+class EvalStepsTest(absltest.TestCase):
+  def test_starts_at_zero_ends_at_the_end_and_is_dense_early(self):
+    got = loop.eval_steps(1000, per_decade=4, every=250)
+    self.assertEqual(got, sorted(set(got)))
+    self.assertEqual((got[0], got[1], got[-1]), (0, 1, 1000))
+    for step in (10, 100, 250, 500, 750):
+      self.assertIn(step, got)
+    ratios = np.diff(np.log10([s for s in got if 20 <= s <= 200]))
+    self.assertLess(ratios.max(), 0.3)
+
+  def test_no_step_lies_beyond_the_end(self):
+    for end in (1, 2, 3, 9, 10, 11, 999):
+      self.assertEqual(loop.eval_steps(end, per_decade=7, every=None)[-1], end)
+
+
+class ResumeTest(parameterized.TestCase):
+  @parameterized.product(fields=(NETWORK, LIMIT), after=(0, 3, 11))
+  def test_continued_equals_uninterrupted_bit_for_bit(self, fields, after):
+    cfg = config(fields)
+    whole = folder()
+    record, _ = testing.run(cfg, whole)
+    cut = folder()
+
+    def stop(index):
+      if index >= after:
+        raise Interrupted
+
+    with self.assertRaises(Interrupted):
+      testing.run(cfg, cut, after_save=stop)
+    # What a kill may leave behind: rows past the checkpoint, a torn line.
+    with open(cut / metrics.METRICS, "ab") as f:
+      f.write(b'{"step": 99, "seed": 0, "event": null}\n{"step": 1')
+    again, _ = testing.run(cfg, cut)
+    self.assertEqual(again["resumed"], 1)
+    self.assertEqual(
+      (cut / metrics.METRICS).read_bytes(),
+      (whole / metrics.METRICS).read_bytes(),
+    )
+    self.assertEqual(again["state_digest"], record["state_digest"])
+    self.assertEqual(again["seeds"], record["seeds"])
+
+  def test_continued_on_four_devices_equals_uninterrupted(self):
+    cfg = config(NETWORK)
+    whole, cut = folder(), folder()
+    record, _ = testing.run(cfg, whole, devices=4)
+
+    def stop(index):
+      if index >= 5:
+        raise Interrupted
+
+    with self.assertRaises(Interrupted):
+      testing.run(cfg, cut, devices=4, after_save=stop)
+    again, _ = testing.run(cfg, cut, devices=4)
+    self.assertEqual(again["state_digest"], record["state_digest"])
+
+  def test_a_damaged_last_checkpoint_costs_time_not_results(self):
+    cfg = config(NETWORK)
+    whole, cut = folder(), folder()
+    record, _ = testing.run(cfg, whole)
+
+    def stop(index):
+      if index >= 6:
+        raise Interrupted
+
+    with self.assertRaises(Interrupted):
+      testing.run(cfg, cut, after_save=stop)
+    newest = max(
+      (p for p in (cut / checkpoint.FOLDER).iterdir() if p.name.isdigit()),
+      key=lambda p: int(p.name),
+    )
+    files = [p for p in newest.rglob("*") if p.is_file()]
+    largest = max(files, key=lambda p: p.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-40])
+    with self.assertLogs(level="WARNING") as log:
+      again, _ = testing.run(cfg, cut)
+    self.assertIn("cannot be used", "".join(log.output))
+    self.assertEqual(again["state_digest"], record["state_digest"])
+
+  def test_sigkill_and_the_same_command_again(self):
+    base = pathlib.Path(tempfile.mkdtemp())
+    command = [
+      sys.executable,
+      "-m",
+      "lro_jax.main",
+      "--config=configs/theory.py:network",
+      "--config.smoke",
+      "--config.checkpoint.minutes=0",
+      "--config.eval.every=1 steps",
+    ]
+    # The smoke sizes end within a second: train longer, to be killed inside.
+    command += ["--config.shrink.train.max=400 steps"]
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "NPROC": "16"}
+
+    def start(workdir):
+      return subprocess.Popen(
+        [*command, f"--workdir={workdir}"],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+      )
+
+    whole, cut = base / "whole", base / "cut"
+    process = start(whole)
+    self.assertEqual(process.wait(240), 0, process.stderr.read())
+    process.stderr.close()
+    process = start(cut)
+    saved = cut / "large" / "base" / checkpoint.FOLDER
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+      if saved.exists() and any(
+        p.name.isdigit() and int(p.name) > 20 for p in saved.iterdir()
+      ):
+        break
+      time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    self.assertFalse(loop.is_done(cut / "large" / "base"))
+    process = start(cut)
+    self.assertEqual(process.wait(240), 0, process.stderr.read())
+    process.stderr.close()
+    for arm in ("large", "small"):
+      a, b = (w / arm / "base" for w in (whole, cut))
+      self.assertEqual(
+        (a / metrics.METRICS).read_bytes(), (b / metrics.METRICS).read_bytes()
+      )
+      records = [metrics.read_json(x / metrics.RUN) for x in (a, b)]
+      self.assertEqual(*(r["state_digest"] for r in records))
+    record = metrics.read_json(cut / "large" / "base" / metrics.RUN)
+    self.assertEqual(record["resumed"], 1)
+
+
+class LogTest(absltest.TestCase):
+  def test_every_event_has_one_row_at_its_own_step(self):
+    where = folder()
+    record, rows = testing.run(config(NETWORK), where)
+    for seed, end in record["seeds"].items():
+      mine = [r for r in rows if r["seed"] == int(seed)]
+      events = {r["event"]: r["step"] for r in mine if r["event"]}
+      self.assertEqual(events, end["events"])
+      self.assertEqual(end["status"], "stopped")
+      self.assertEqual(mine[-1]["event"], "stop")
+      self.assertEqual([r["step"] for r in mine], sorted(r["step"] for r in mine))
+
+  def test_steps_per_call_does_not_change_what_is_logged(self):
+    texts = set()
+    for chunk in (1, 7, 100):
+      where = folder()
+      testing.run(config(NETWORK, **{"train.steps_per_call": chunk}), where)
+      texts.add((where / metrics.METRICS).read_bytes())
+    self.assertLen(texts, 1)
+
+  def test_a_threshold_never_reached_is_a_status(self):
+    where = folder()
+    record, rows = testing.run(config(NETWORK, **{"optim.stop_loss": 0.0}), where)
+    for end in record["seeds"].values():
+      self.assertEqual((end["status"], end["step"]), ("max_steps", 100))
+    self.assertEqual(rows[-1]["step"], 100)
+
+
+class ClaimTest(absltest.TestCase):
+  def test_another_config_is_refused_with_the_fields_named(self):
+    where = folder()
+    loop.claim(where, config(NETWORK))
+    loop.claim(where, config(NETWORK))
+    with self.assertRaisesRegex(UserError, "data.dim: 13 now, 12 there"):
+      loop.claim(where, config(NETWORK, **{"data.dim": 13}))
+
+  def test_an_unwritable_workdir_is_one_sentence(self):
+    blocked = pathlib.Path(tempfile.mkdtemp()) / "file"
+    blocked.write_text("")
+    with self.assertRaisesRegex(UserError, "choose a --workdir"):
+      loop.claim(blocked / "run", config(NETWORK))
+
+  def test_config_json_holds_every_field(self):
+    where = folder()
+    cfg = config(NETWORK)
+    loop.claim(where, cfg)
+    stored = json.loads((where / metrics.CONFIG).read_text())
+    self.assertEqual(stored, metrics.plain(cfg.to_dict()))
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,184 @@
+"""The device loop: exact events, one compilation, any number of devices."""
+
+import chex
+import jax
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from configs import theory as theory_config
+from lro_jax.core import steps
+from lro_jax.core.config import UserError
+from tests import testing
+
+NETWORK = {
+  "engine": "network",
+  "seeds": (0, 1, 2),
+  "max_seeds": 0,
+  "data.dim": 12,
+  "data.num_train": 22,  # not divisible by 4 devices
+  "data.num_test": 13,
+  "data.q_norm": 2.0,
+  "data.r": 0.3,
+  "model.num_hidden": 256,
+  "model.num_hidden_v": 256,
+  "model.init_std": 0.05,
+  "optim.large_learning_rate": 1.0,
+  "optim.small_learning_rate": 0.5,
+  "optim.weight_decay": 0.003,
+  "optim.anneal_excess": 0.4,
+  "optim.stop_loss": 0.5,
+  "train.max": "100 steps",
+}
+LIMIT = NETWORK | {"engine": "limit", "data.dim": 150, "limit.stride": 3}
+
+
+def config(fields):
+  return testing.run_config(theory_config.get_config("network"), fields)
+
+
+def advance(task, chunk, until=100, devices=1):
+  """Runs to a step in chunks; the last reading and the carry."""
+  with jax.enable_x64(task.x64):
+    compiled = steps.compile_task(task, devices)
+    carry, at = compiled.init(), 0
+    while at < until:
+      at = min(until, at + chunk)
+      carry, _ = compiled.advance(carry, at, False)
+    reading = compiled.fetch(compiled.evaluate(carry))
+    return reading, compiled.fetch(carry)
+
+
+def assert_trees_equal(a, b, atol=0.0):
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_allclose(x, y, rtol=0, atol=atol)
+
+
+class EventsTest(parameterized.TestCase):
+  @parameterized.parameters((NETWORK,), (LIMIT,))
+  def test_steps_per_call_changes_nothing(self, fields):
+    task = testing.make_task(config(fields))
+    reading, carry = advance(task, 100)
+    # Each seed annealed and stopped at a step of its own, inside the run.
+    for name in ("anneal", "stop"):
+      at = reading.events[name]
+      self.assertTrue(((at > 0) & (at < 100)).all(), f"{name} {at}")
+      self.assertGreater(len(set(at.tolist())), 1)
+    for chunk in (1, 7):
+      other_reading, other_carry = advance(task, chunk)
+      assert_trees_equal(other_reading, reading)
+      assert_trees_equal(other_carry, carry)
+
+  @parameterized.parameters((NETWORK,), (LIMIT,))
+  def test_a_seed_that_stopped_no_longer_changes(self, fields):
+    task = testing.make_task(config(fields))
+    reading, _ = advance(task, 100)
+    first = int(reading.events["stop"].min())
+    seed = int(reading.events["stop"].argmin())
+    _, early = advance(task, 100, until=first + 1)
+    _, late = advance(task, 100)
+    self.assertEqual(early.state.step[seed], first)
+    assert_trees_equal(
+      jax.tree.map(lambda x: x[seed], early.state),
+      jax.tree.map(lambda x: x[seed], late.state),
+    )
+
+  @parameterized.parameters((NETWORK,), (LIMIT,))
+  def test_metrics_at_an_event_are_those_of_the_state_it_was_seen_in(
+    self, fields
+  ):
+    task = testing.make_task(config(fields))
+    reading, _ = advance(task, 100)
+    for name in ("anneal", "stop"):
+      for seed, at in enumerate(reading.events[name]):
+        if fields is LIMIT and at % 3:
+          continue  # inside a stride: no run ends there
+        before, _ = advance(task, 100, until=int(at))
+        self.assertEqual(before.step[seed], at)
+        for metric, values in before.now.sums.items():
+          self.assertAlmostEqual(
+            float(reading.at_events[name].sums[metric][seed]),
+            float(values[seed]),
+            # float32 sums of at most 22 terms, compiled twice.
+            delta=1e-5,
+          )
+
+  def test_the_loss_at_an_event_is_the_first_at_its_threshold(self):
+    task = testing.make_task(config(NETWORK))
+    with jax.enable_x64(task.x64):
+      compiled = steps.compile_task(task, 1)
+      carry, losses = compiled.init(), []
+      for until in range(1, 101):
+        now = compiled.fetch(compiled.evaluate(carry)).now
+        losses.append(now.sums["train_loss/all"] / now.counts["train_loss/all"])
+        carry, _ = compiled.advance(carry, until, True)
+      events = compiled.fetch(compiled.evaluate(carry)).events
+    losses = np.array(losses)
+    for seed in range(3):
+      threshold = float(task.data.shared["anneal_threshold"][seed])
+      for name, bound in (("anneal", threshold), ("stop", 0.5)):
+        at = events[name][seed]
+        # The loss in the step and in the evaluation differ by rounding.
+        self.assertLessEqual(losses[at, seed], bound + 1e-6)
+        self.assertGreater(losses[:at, seed].min(), bound - 1e-6)
+
+
+class CompilationTest(parameterized.TestCase):
+  @parameterized.parameters((NETWORK,), (LIMIT,))
+  def test_the_step_is_compiled_once_for_all_lengths(self, fields):
+    task = testing.make_task(config(fields))
+    # One abstract trace for the shapes of the sums, one to compile.
+    task = task._replace(step=chex.assert_max_traces(task.step, n=2))
+    with jax.enable_x64(task.x64):
+      compiled = steps.compile_task(task, 1)
+      carry = compiled.init()
+      for until, fresh in ((1, True), (8, False), (60, True), (100, False)):
+        carry, _ = compiled.advance(carry, until, fresh)
+      jax.block_until_ready(carry.num_steps)
+
+
+class DevicesTest(parameterized.TestCase):
+  def test_one_and_four_devices_agree(self):
+    cfg = config(NETWORK | {"optim.stop_loss": 0.0})
+    one_reading, one = advance(testing.make_task(cfg), 100)
+    four_reading, four = advance(
+      testing.make_task(cfg, devices=4), 100, devices=4
+    )
+    for name, at in one_reading.events.items():
+      np.testing.assert_array_equal(at, four_reading.events[name])
+    self.assertTrue((one_reading.events["anneal"] > 0).all())
+    for a, b in zip(
+      jax.tree.leaves(one.state), jax.tree.leaves(four.state), strict=True
+    ):
+      np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    for kind in ("sums", "counts", "values"):
+      ours, theirs = (
+        getattr(r.now, kind) for r in (one_reading, four_reading)
+      )
+      for metric in ours:
+        np.testing.assert_allclose(
+          ours[metric], theirs[metric], rtol=1e-4, atol=1e-4, err_msg=metric
+        )
+
+  def test_a_round_trip_over_devices_keeps_the_state(self):
+    task = testing.make_task(config(NETWORK), devices=4)
+    compiled = steps.compile_task(task, 4)
+    carry, _ = compiled.advance(compiled.init(), 5, True)
+    saved = compiled.fetch(carry)
+    again = compiled.fetch(compiled.put(saved))
+    assert_trees_equal(saved, again)
+
+  def test_more_devices_than_there_are_is_refused(self):
+    with self.assertRaisesRegex(UserError, "has 4"):
+      steps.num_devices(5)
+    self.assertEqual(steps.num_devices(0), 4)
+
+  def test_padding_examples_counts_for_nothing(self):
+    task = testing.make_task(config(NETWORK))
+    split = steps.split_examples(task.data, 4)
+    self.assertEqual(split.examples["y"].shape, (4, 3, 6))
+    self.assertEqual((split.examples["weight"] > 0).sum(), 3 * 22)
+    self.assertAlmostEqual(float(split.examples["weight"].sum()), 3, places=5)
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,285 @@
+"""Run folders become tidy rows, and samples become intervals."""
+
+import json
+import math
+import pathlib
+import tempfile
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from scipy import stats
+
+from lro_jax.core import metrics
+from lro_jax.core.config import UserError
+from lro_jax.report import collect
+
+
+def write_run(folder, rows, *, tail=""):
+  """A run folder with these metric rows, and what else `load` wants."""
+  metrics.write_json(folder / metrics.RUN, {"status": "done"})
+  metrics.write_json(folder / metrics.CONFIG, {"engine": "limit"})
+  lines = [json.dumps(row) + "\n" for row in rows]
+  (folder / metrics.METRICS).write_text("".join(lines) + tail)
+
+
+def write_experiment(workdir, arms, cells):
+  metrics.write_json(
+    workdir / "experiment.json", {"arms": arms, "cells": cells}
+  )
+
+
+def row(step, seed, event=None, **values):
+  return {"step": step, "seed": seed, "event": event} | values
+
+
+# Seed 3 comes first, anneals at 5 and stops at 9; seed 1 never anneals and its
+# last loss is not finite.
+ROWS = (
+  row(0, 3, loss=0.9),
+  row(0, 1, loss=0.8),
+  row(5, 3, "anneal", loss=0.5, rate=0.1),
+  row(8, 3, loss=0.45),
+  row(8, 1, loss=0.7),
+  row(9, 3, "stop", loss=0.4, rate=0.1),
+  row(10, 1, loss=None),
+)
+
+
+class FolderTestCase(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.workdir = pathlib.Path(
+      self.enterContext(tempfile.TemporaryDirectory())
+    )
+
+
+class IntervalTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ([0.1, 0.4, 0.2, 0.35],),
+    ([-3.0, 5.0, 1e3, 4.0, 0.0, -2.5, 7.25, 8.0],),
+    ([1e-9, 2e-9, 4e-9],),
+  )
+  def test_interval_is_scipys_t_interval(self, sample):
+    got = collect.interval(sample)
+    low, high = stats.t.interval(
+      0.95, len(sample) - 1, loc=np.mean(sample), scale=stats.sem(sample)
+    )
+    np.testing.assert_allclose(
+      got[:3], (np.mean(sample), low, high), rtol=1e-12
+    )
+    self.assertEqual(got.num, len(sample))
+
+  def test_interval_of_two_is_the_cauchy_closed_form(self):
+    # With one degree of freedom t is Cauchy: its 97.5% quantile is
+    # tan(0.475 pi), and the standard error of the mean of a, b is |a - b| / 2.
+    got = collect.interval([1.0, 4.0])
+    half = math.tan(0.475 * math.pi) * 1.5
+    np.testing.assert_allclose(got[:3], (2.5, 2.5 - half, 2.5 + half))
+
+  def test_interval_holds_the_mean_of_95_percent_of_samples(self):
+    num, size = 4000, 5
+    samples = np.random.default_rng(0).normal(2.0, 3.0, (num, size))
+    intervals = [collect.interval(list(sample)) for sample in samples]
+    share = np.mean([i.low <= 2.0 <= i.high for i in intervals])
+    error = math.sqrt(0.95 * 0.05 / num)
+    self.assertAlmostEqual(share, 0.95, delta=4 * error)
+
+  def test_one_seed_has_a_mean_and_no_bounds(self):
+    got = collect.interval([0.25])
+    self.assertEqual((got.mean, got.num), (0.25, 1))
+    self.assertTrue(math.isnan(got.low) and math.isnan(got.high))
+    self.assertFalse(got.clear_of_zero)
+
+  def test_no_seed_has_nothing(self):
+    got = collect.interval([])
+    self.assertEqual(got.num, 0)
+    self.assertTrue(all(math.isnan(value) for value in got[:3]))
+    self.assertFalse(got.clear_of_zero)
+
+  @parameterized.parameters(
+    ([1.0, 1.1, 0.9], True),
+    ([-1.0, -1.1, -0.9], True),
+    ([1.0, -1.1, 0.9], False),
+    ([0.0, 0.0], False),
+  )
+  def test_clear_of_zero_is_an_interval_without_zero(self, sample, clear):
+    got = collect.interval(sample)
+    self.assertEqual(got.clear_of_zero, clear)
+    self.assertEqual(got.clear_of_zero, not got.low <= 0 <= got.high)
+
+
+class PairedTest(absltest.TestCase):
+  def test_paired_is_the_interval_of_the_differences(self):
+    small = {2: 0.5, 0: 0.9, 1: 0.7}
+    large = {0: 0.1, 1: 0.3, 2: 0.2}
+    got = collect.paired(small, large)
+    np.testing.assert_allclose(
+      got, collect.interval([0.9 - 0.1, 0.7 - 0.3, 0.5 - 0.2])
+    )
+
+  def test_only_seeds_of_both_arms_count(self):
+    small = {0: 0.9, 1: 0.7, 7: 1e6}
+    large = {0: 0.1, 1: 0.3, 8: -1e6}
+    got = collect.paired(small, large)
+    self.assertEqual(got.num, 2)
+    np.testing.assert_allclose(got, collect.interval([0.8, 0.4]))
+
+  def test_no_seed_of_both_arms_gives_nothing(self):
+    self.assertEqual(collect.paired({0: 1.0}, {1: 1.0}).num, 0)
+
+  def test_pairing_removes_what_the_seeds_share(self):
+    # The seeds spread by 100, the arms by 1: unpaired nothing would be seen.
+    small = {s: 100.0 * s + 1.0 + 0.01 * s for s in range(-2, 3)}
+    large = {s: 100.0 * s for s in range(-2, 3)}
+    self.assertTrue(collect.paired(small, large).clear_of_zero)
+    self.assertFalse(collect.interval(list(small.values())).clear_of_zero)
+
+
+class TidyTest(FolderTestCase):
+  def tidy(self, rows=ROWS, **kwargs):
+    write_experiment(self.workdir, ["a"], ["base"])
+    write_run(self.workdir / "a" / "base", rows, **kwargs)
+    return collect.tidy(collect.load(self.workdir))
+
+  def found(self, tidy, **wanted):
+    """Values of the tidy rows that have these fields."""
+    return [r["value"] for r in tidy if wanted.items() <= r.items()]
+
+  def test_every_number_is_one_row_in_the_order_of_the_run(self):
+    got = self.tidy()
+
+    def rows(seed, phase, **values):
+      return [
+        {
+          "arm": "a",
+          "cell": "base",
+          "seed": seed,
+          "phase": phase,
+          "metric": metric,
+          "value": value,
+        }
+        for metric, value in values.items()
+      ]
+
+    self.assertEqual(
+      got,
+      rows(3, "anneal", step=5, loss=0.5, rate=0.1)
+      + rows(3, "end", step=9, loss=0.4, rate=0.1)
+      + rows(1, "end", step=10, loss=None),
+    )
+
+  def test_anneal_phase_is_the_row_of_the_anneal_event(self):
+    tidy = self.tidy()
+    self.assertEqual(self.found(tidy, phase="anneal", metric="step"), [5])
+    self.assertEmpty(self.found(tidy, phase="anneal", seed=1))
+
+  def test_end_phase_is_the_last_row_of_the_seed(self):
+    tidy = self.tidy()
+    end = dict(phase="end", metric="step")
+    self.assertEqual(self.found(tidy, seed=3, **end), [9])
+    self.assertEqual(self.found(tidy, seed=1, **end), [10])
+
+  def test_annealing_as_the_last_act_is_both_phases(self):
+    tidy = self.tidy([row(0, 0, loss=0.9), row(4, 0, "anneal", loss=0.5)])
+    for phase in ("anneal", "end"):
+      self.assertEqual(self.found(tidy, phase=phase, metric="loss"), [0.5])
+
+  def test_a_value_that_is_not_finite_is_null_and_left_out_of_means(self):
+    tidy = self.tidy()
+    where = dict(arm="a", cell="base", phase="end", metric="loss")
+    self.assertEqual(self.found(tidy, seed=1, **where), [None])
+    self.assertEqual(collect.values(tidy, **where), {3: 0.4})
+
+  def test_a_torn_last_line_is_left_out(self):
+    torn = json.dumps(row(11, 1, loss=0.1))[:-4]
+    self.assertEqual(self.tidy(tail=torn), self.tidy())
+
+  def test_values_fit_arm_cell_phase_and_metric_all(self):
+    write_experiment(self.workdir, ["a", "b"], ["x", "y"])
+    value = 0.0
+    for arm in ("a", "b"):
+      for cell in ("x", "y"):
+        value += 1
+        write_run(
+          self.workdir / arm / cell,
+          [
+            row(1, 0, "anneal", loss=value, error=-value),
+            row(2, 0, loss=10 * value, error=-10 * value),
+          ],
+        )
+    tidy = collect.tidy(collect.load(self.workdir))
+    for wanted, value in (
+      (("a", "x", "anneal", "loss"), 1.0),
+      (("a", "y", "end", "loss"), 20.0),
+      (("b", "x", "anneal", "error"), -3.0),
+      (("b", "y", "end", "error"), -40.0),
+      (("b", "y", "end", "step"), 2),
+    ):
+      arm, cell, phase, metric = wanted
+      self.assertEqual(
+        collect.values(tidy, arm=arm, cell=cell, phase=phase, metric=metric),
+        {0: value},
+      )
+    self.assertEmpty(
+      collect.values(tidy, arm="c", cell="x", phase="end", metric="loss")
+    )
+
+
+class LoadTest(FolderTestCase):
+  def test_runs_come_cell_by_cell_in_the_order_of_the_config(self):
+    write_experiment(self.workdir, ["small", "large"], ["z", "a"])
+    for arm in ("large", "small"):
+      for cell in ("a", "z"):
+        write_run(self.workdir / arm / cell, ROWS)
+    runs = collect.load(self.workdir).runs
+    self.assertEqual(
+      [(run.cell, run.arm) for run in runs],
+      [("z", "small"), ("z", "large"), ("a", "small"), ("a", "large")],
+    )
+    self.assertEqual(runs[0].seeds, [3, 1])
+
+  def test_a_run_not_begun_is_left_out(self):
+    write_experiment(self.workdir, ["a", "b", "c"], ["base"])
+    write_run(self.workdir / "a" / "base", ROWS)
+    metrics.write_json(self.workdir / "b" / "base" / metrics.CONFIG, {})
+    self.assertEqual([r.arm for r in collect.load(self.workdir).runs], ["a"])
+
+  def test_curve_holds_events_and_skips_nulls(self):
+    write_experiment(self.workdir, ["a"], ["base"])
+    write_run(self.workdir / "a" / "base", ROWS)
+    run = collect.load(self.workdir).runs[0]
+    steps, values = run.curve("loss", 3)
+    np.testing.assert_array_equal(steps, [0, 5, 8, 9])
+    np.testing.assert_array_equal(values, [0.9, 0.5, 0.45, 0.4])
+    np.testing.assert_array_equal(run.curve("loss", 1)[0], [0, 8])
+    self.assertLen(run.curve("no such metric", 3)[0], 0)
+    self.assertEqual(run.event_step("anneal", 3), 5)
+    self.assertIsNone(run.event_step("anneal", 1))
+
+  def test_a_folder_without_experiment_is_refused_by_name(self):
+    for folder in (self.workdir, self.workdir / "missing"):
+      with self.assertRaises(UserError) as caught:
+        collect.load(folder)
+      self.assertIn(str(folder), str(caught.exception))
+      self.assertIn("experiment.json", str(caught.exception))
+
+  def test_a_workdir_without_metrics_is_refused_by_name(self):
+    write_experiment(self.workdir, ["a"], ["base"])
+    write_run(self.workdir / "a" / "base", [])
+    with self.assertRaises(UserError) as caught:
+      collect.load(self.workdir)
+    self.assertIn(str(self.workdir), str(caught.exception))
+    self.assertIn("no run", str(caught.exception))
+
+  def test_a_damaged_json_file_is_refused_by_name(self):
+    write_experiment(self.workdir, ["a"], ["base"])
+    write_run(self.workdir / "a" / "base", ROWS)
+    path = self.workdir / "a" / "base" / metrics.RUN
+    path.write_text('{"status": "do')
+    with self.assertRaises(UserError) as caught:
+      collect.load(self.workdir)
+    self.assertIn(str(path), str(caught.exception))
+
+
+if __name__ == "__main__":
+  absltest.main()
