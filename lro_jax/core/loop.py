@@ -1,6 +1,7 @@
 """Runs one Task to its end: resume, advance, measure, save, stop."""
 
 import collections
+import contextlib
 import math
 import os
 import pathlib
@@ -243,7 +244,10 @@ def _run(
 
   carry = compiled.init()
   start, offset, known = 0, 0, None
-  with checkpoint.Checkpoints(folder, config.checkpoint.keep) as checkpoints:
+  with contextlib.ExitStack() as stack:
+    checkpoints = stack.enter_context(
+      checkpoint.Checkpoints(folder, config.checkpoint.keep)
+    )
     restored = checkpoints.restore(compiled.fetch(carry))
     if restored is not None and restored.note["fingerprint"] != fingerprint:
       raise UserError(
@@ -262,7 +266,9 @@ def _run(
     def wall_seconds():
       return earlier_seconds + time.monotonic() - began
 
-    writer = metrics.MetricsWriter(folder / metrics.METRICS, offset)
+    writer = stack.enter_context(
+      metrics.MetricsWriter(folder / metrics.METRICS, offset)
+    )
     no_events = {
       n: np.full(len(task.seeds), NOT_YET) for n in carry.at_events
     }
@@ -330,7 +336,6 @@ def _run(
       "state_digest": checkpoint.digest(compiled.fetch(carry.state)),
       "metrics_bytes": writer.offset,
     }
-    writer.close()
   metrics.write_json(folder / metrics.RUN, record)
   progress.finish(_summary(result))
   for error in result.diverged:

@@ -87,6 +87,12 @@ class MetricsWriter:
     self._file.truncate(offset)
     self._file.seek(0, os.SEEK_END)
 
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    self.close()
+
   @property
   def offset(self) -> int:
     """Bytes written so far, all on disk."""

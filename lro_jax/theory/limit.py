@@ -156,12 +156,15 @@ def make_kernel(
     max_steps: length of the run.
   """
   num_odd = arcsine.num_odd_powers(largest_cosine, TOLERANCE)
-  smallest_u = smallest_log_step(setting, max_steps)
-  rates = arcsine.rates(num_odd, smallest_u)
   directions = data_lib.directions_in_plane(setting.r, setting.q_norm)
   products = directions @ directions.T
   lengths = np.sqrt(np.diag(products))
   cosines = np.minimum(products / np.outer(lengths, lengths), 1.0)
+  # A cosine c acts like log(1/c) more of u: the fit must reach down to either.
+  smallest_u = min(
+    smallest_log_step(setting, max_steps), -math.log(cosines[cosines < 1].max())
+  )
+  rates = arcsine.rates(num_odd, smallest_u)
   at_one, error = arcsine.fit(rates, smallest_u)
 
   def weights(cosine):

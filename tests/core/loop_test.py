@@ -126,7 +126,7 @@ class ResumeTest(parameterized.TestCase):
       "--config.eval.every=1 steps",
     ]
     # The smoke sizes end within a second: train longer, to be killed inside.
-    command += ["--config.shrink.train.max=400 steps"]
+    command += ["--config.shrink.train.max=120 steps"]
     env = os.environ | {"JAX_PLATFORMS": "cpu", "NPROC": "16"}
 
     def start(workdir):
@@ -147,7 +147,7 @@ class ResumeTest(parameterized.TestCase):
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
       if saved.exists() and any(
-        p.name.isdigit() and int(p.name) > 20 for p in saved.iterdir()
+        p.name.isdigit() and int(p.name) > 10 for p in saved.iterdir()
       ):
         break
       time.sleep(0.02)

@@ -41,8 +41,10 @@ class FitTest(parameterized.TestCase):
   def test_error_is_below_the_engine_s_tolerance(
     self, cosine, smallest_u, num_odd
   ):
-    rates = arcsine.rates(num_odd, smallest_u)
-    at_one, reported = arcsine.fit(rates, smallest_u)
+    # A cosine below 1 acts like log(1/c) more of u.
+    reach = min(smallest_u, -np.log(cosine)) if cosine < 1 else smallest_u
+    rates = arcsine.rates(num_odd, reach)
+    at_one, reported = arcsine.fit(rates, reach)
     weights = arcsine.at_cosine(at_one, rates, cosine)
     random = np.random.default_rng(0).uniform(size=4000)
     u = np.append(smallest_u * (50 / smallest_u) ** random, 0.0)
