@@ -2,8 +2,8 @@
 
 A checkpoint holds every array of the device loop - weights, optimiser state,
 latches, stream keys, running sums - and a note: the fingerprint of the config,
-the length of metrics.jsonl, a digest of the arrays. Orbax makes the save
-atomic; the digest tells a damaged file from a good one.
+the length of metrics.jsonl, a digest of the arrays and one of the note itself.
+Orbax makes the save atomic; the digests tell a damaged file from a good one.
 """
 
 import hashlib
@@ -72,11 +72,12 @@ class Checkpoints:
     """Saves a NumPy tree and its note under an increasing index."""
     # Flattened: orbax then needs no target to give tuples and None back.
     leaves = {f"{i:04d}": x for i, x in enumerate(jax.tree.leaves(tree))}
+    note = note | {"digest": digest(tree)}
     self._manager.save(
       index,
       args=ocp.args.Composite(
         state=ocp.args.StandardSave(leaves),
-        note=ocp.args.JsonSave(note | {"digest": digest(tree)}),
+        note=ocp.args.JsonSave(note | {"note_digest": fingerprint(note)}),
       ),
     )
 
@@ -126,11 +127,21 @@ class Checkpoints:
         state=ocp.args.StandardRestore(abstract), note=ocp.args.JsonRestore()
       ),
     )
+    # The note first: a flipped digit in it is still JSON, and another offset.
+    note = dict(read.note)
+    if note.pop("note_digest", None) != fingerprint(note):
+      raise ValueError(
+        "its note differs from the digest taken when it was saved"
+      )
     got = [np.asarray(read.state[name]) for name in sorted(read.state)]
     for new, old in zip(got, leaves, strict=True):
       if new.shape != old.shape or new.dtype != old.dtype:
-        raise ValueError(f"an array is {new.dtype}{new.shape}, not as this run's")
+        raise ValueError(
+          f"an array is {new.dtype}{new.shape}, not as this run's"
+        )
     tree = treedef.unflatten(got)
-    if digest(tree) != read.note["digest"]:
-      raise ValueError("its bytes differ from the digest taken when it was saved")
-    return tree, dict(read.note)
+    if digest(tree) != note["digest"]:
+      raise ValueError(
+        "its bytes differ from the digest taken when it was saved"
+      )
+    return tree, note
