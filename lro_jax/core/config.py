@@ -10,6 +10,7 @@ import difflib
 import itertools
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(steps?|epochs?)\s*$")
 
 
 class UserError(ValueError):
-  """A mistake its reader can mend: what was got, what is allowed, what to do."""
+  """A mistake its reader can mend: what was got, what is allowed, the cure."""
 
 
 class Rule(NamedTuple):
@@ -64,7 +65,8 @@ def _is_real(value) -> bool:
   return (
     isinstance(value, int | float)
     and not isinstance(value, bool)
-    and math.isfinite(value)
+    # False for NaN, infinity, and an integer that no float can hold.
+    and abs(value) <= sys.float_info.max
   )
 
 
@@ -76,7 +78,7 @@ def real(
   open_high: bool = False,
 ) -> Rule:
   """A finite number between bounds (closed unless said otherwise). Ours."""
-  left, right = "([" [not open_low], ")]"[not open_high]
+  left, right = "(["[not open_low], ")]"[not open_high]
 
   def accepts(value):
     if not _is_real(value):
@@ -90,7 +92,9 @@ def real(
 
 def integer(low: int = 0, high: int | None = None) -> Rule:
   """An integer >= `low` and, if given, <= `high`. Ours."""
-  words = f"an integer >= {low}" + (f" and <= {high}" if high else "")
+  words = f"an integer >= {low}" + (
+    f" and <= {high}" if high is not None else ""
+  )
   return Rule(
     words,
     lambda value: (
@@ -217,9 +221,9 @@ def _override(config: ConfigDict, overrides, schema: Schema, origin: str):
     *path, last = name.split(".")
     node = config
     for part in path:
-      if part not in node:
+      node = node[part] if part in node else None
+      if not isinstance(node, ConfigDict):
         raise UserError(f"Field {name!r} is missing from the base config.")
-      node = node[part]
     with node.unlocked():
       # Deleted first, so that a wrong type reaches `check` and its sentence.
       if last in node:
@@ -227,25 +231,39 @@ def _override(config: ConfigDict, overrides, schema: Schema, origin: str):
       node[last] = value
 
 
+def _value_name(value) -> str:
+  """A grid value as a folder name; different numbers never share one."""
+  if _is_real(value) and float(f"{value:g}") == value:
+    return f"{value:g}"
+  return str(value)
+
+
 def _grid_axes(grid) -> list[list[tuple[str, dict]]]:
   """Each axis as its list of (value name, overrides)."""
   axes = []
   for axis in sorted(grid):
     values = grid[axis]
-    if not isinstance(values, Mapping | ConfigDict):
+    is_mapping = isinstance(values, Mapping | ConfigDict)
+    is_field = is_mapping and set(values) == {"field", "values"}
+    if not is_mapping or (
+      is_field and not isinstance(values["values"], list | tuple)
+    ):
       raise UserError(
-        f"Grid axis {axis!r} is {values!r}: it must be {{field, values}}, or a"
-        " mapping from value name to overrides."
+        f"Grid axis {axis!r} is {values!r}: it must be {{field, values}} with a"
+        " tuple of values, or a mapping from value name to overrides."
       )
-    if set(values) == {"field", "values"}:
-      named = [
-        (f"{v:g}" if _is_real(v) else str(v), {values["field"]: v})
-        for v in values["values"]
-      ]
+    if is_field:
+      named = [(_value_name(v), {values["field"]: v}) for v in values["values"]]
     else:
       named = [(str(v), flatten(values[v])) for v in sorted(values)]
     if not named:
       raise UserError(f"Grid axis {axis!r} is empty: give at least one value.")
+    names = [value for value, _ in named]
+    if len(set(names)) < len(names):
+      raise UserError(
+        f"Grid axis {axis!r} has a value twice ({', '.join(names)}): each value"
+        " must stand once, for it names the run's folder."
+      )
     axes.append([(f"{axis}={value}", fields) for value, fields in named])
   return axes
 
@@ -273,7 +291,9 @@ def expand(config: ConfigDict, schema: Schema) -> list[Run]:
   if not config.arms:
     raise UserError("Field 'arms' is empty: name at least one arm.")
   if not choice(True, False).accepts(config.smoke):
-    raise UserError(f"Field 'smoke' is {config.smoke!r}: it must be True/False.")
+    raise UserError(
+      f"Field 'smoke' is {config.smoke!r}: it must be True/False."
+    )
   base = ConfigDict(config.to_dict())
   for name in EXPERIMENT_FIELDS:
     del base[name]
@@ -292,7 +312,9 @@ def expand(config: ConfigDict, schema: Schema) -> list[Run]:
   return runs
 
 
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+def differences(
+  ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> list[str]:
   """'field: A here, B there' for each field that differs. Ours."""
 
   def plain(value):
