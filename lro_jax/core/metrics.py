@@ -64,12 +64,22 @@ def read_json(path: pathlib.Path) -> Any:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
-  """Rows of a metrics.jsonl; a torn last line is left out. Ours."""
+  """Rows of a metrics.jsonl; a torn last line is left out. Ours.
+
+  Raises:
+    UserError: a line before the last is no JSON.
+  """
   if not path.exists():
     return []
   lines = path.read_bytes().split(b"\n")
   # What follows the last newline is empty, or a line cut short by a kill.
-  return [json.loads(line) for line in lines[:-1]]
+  try:
+    return [json.loads(line) for line in lines[:-1]]
+  except ValueError as error:
+    raise UserError(
+      f"{path} has a line that is not readable as JSON ({error}): delete this"
+      " run's folder to run it again."
+    ) from error
 
 
 class MetricsWriter:
@@ -81,9 +91,20 @@ class MetricsWriter:
     Args:
       path: the file; made if missing.
       offset: length at the checkpoint that the run continues from.
+
+    Raises:
+      UserError: the file is shorter than `offset`: rows were lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     self._file = open(path, "ab")
+    length = self._file.seek(0, os.SEEK_END)
+    if length < offset:
+      # Truncating would lengthen it, with zeros for rows.
+      self._file.close()
+      raise UserError(
+        f"{path} has {length} bytes, but had {offset} when its run was saved:"
+        " delete this run's folder to run it again."
+      )
     self._file.truncate(offset)
     self._file.seek(0, os.SEEK_END)
 
