@@ -58,7 +58,7 @@ def add_gaussian_noise(
   Raises:
     UserError: `std` is a negative number.
   """
-  if not callable(std) and std < 0:
+  if not callable(std) and not std >= 0:  # NaN, too
     raise UserError(f"Got noise_std {std}: it must be >= 0; 0 means no noise.")
 
   def init_fn(params):
