@@ -71,6 +71,12 @@ class NoiseTest(parameterized.TestCase):
     chex.assert_trees_all_equal(
       tx.update(updates, again)[0], tx.update(updates, states[2])[0]
     )
+    # The stream's key of step 2, with a key for each leaf of it.
+    (leaf_key,) = jax.random.split(prng.step_key(KEY, 2), 1)
+    chex.assert_trees_all_equal(
+      tx.update(updates, again)[0],
+      updates + 0.5 * jax.random.normal(leaf_key, updates.shape),
+    )
 
   def test_only_init_reads_the_key(self):
     other = prng.root_key(99)
