@@ -5,12 +5,12 @@ Reproduces the order of learning of Theorems 3.4 and 3.5 (Li, Wei and Ma, 2019).
   python -m lro_jax.main --config=configs/theory.py --workdir=runs/theory
 
 Presets, after a colon (`--config=configs/theory.py:paper`):
-  default   both engines on the split (1.1), side by side
-  limit     the infinite-width engine alone
-  network   an actual net alone
-  split     (1.1): 20% Q-only, 20% P-only, 60% both, N = d/2, limit engine
-  convergence   a short horizon, for python -m lro_jax.theory.convergence
-  paper     Assumption 3.3 exactly, for any --config.data.dim and .data.kappa
+  default      both engines on the split (1.1), side by side: a grid of two cells
+  limit        the infinite-width engine alone; split is the same
+  network      an actual net alone, at sizes where its width shows something
+  paper        Assumption 3.3 exactly, for any --config.data.dim and .data.kappa
+  sweep        how the default of the limit engine was chosen
+  convergence  a short horizon, for python -m lro_jax.theory.convergence
 """
 
 from configs import common
@@ -78,17 +78,35 @@ def split():
   return c
 
 
+# What an actual net needs instead: Q's angle wide enough for the width at hand,
+# a larger initialisation, and rates of a size that reach the end in minutes.
+NETWORK = {
+  "engine": "network",
+  "max_seeds": 4,
+  "data": {"dim": 200, "num_train": 60, "r": 0.2, "q_norm": 6.0},
+  "model": {"num_hidden": 512, "num_hidden_v": 32768, "init_std": 0.3},
+  "optim": {
+    "large_learning_rate": 1.0,
+    "small_learning_rate": 1 / 6,
+    "weight_decay": 4e-4,
+    "anneal_excess": 0.2,
+    "stop_loss": 0.25,
+  },
+  "train": {"max": "12000 steps"},
+}
+
+
 def network():
   """An actual net."""
   c = split()
-  c.engine = "network"
-  c.max_seeds = 2
+  c.update(NETWORK)
   return c
 
 
 def default():
   """Both engines on the split (1.1), sized for two cores."""
   c = split()
+  c.grid.engine = ConfigDict({"limit": {"engine": "limit"}, "network": NETWORK})
   return c
 
 

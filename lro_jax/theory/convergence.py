@@ -17,7 +17,8 @@ and the least-squares slope of log distance in log m.
 
 import pathlib
 import sys
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -29,15 +30,6 @@ from lro_jax.core import loop, metrics, steps
 from lro_jax.core.config import ConfigDict, UserError, to_steps
 from lro_jax.theory import models, regime
 from lro_jax.theory import task as theory
-
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Config file of the theory track, with a preset."
-)
-_OUT = flags.DEFINE_string("out", None, "JSON file for the table, or none.")
-_WIDTHS = flags.DEFINE_list(
-  "log2_widths", ["12", "14", "16", "18", "20", "22"], "log2 of m."
-)
-
 
 class Outputs(NamedTuple):
   """Outputs on the training examples, [s, N]: whole f, and the signal's."""
@@ -82,23 +74,22 @@ def rms_distance(a: np.ndarray, b: np.ndarray) -> float:
   return float(np.sqrt(np.mean(np.max(np.abs(a - b), axis=1) ** 2)))
 
 
-def slope(widths: list[int], distances: list[float]) -> float:
+def slope(widths: Sequence[int], distances: Sequence[float]) -> float:
   """Least-squares slope of log distance in log width. Ours."""
   return float(np.polyfit(np.log(widths), np.log(distances), 1)[0])
 
 
-def table(config: ConfigDict, widths: list[int]) -> dict:
+def table(run: ConfigDict, widths: Sequence[int]) -> dict[str, Any]:
   """The table over widths, one row per width, and the slopes. Ours.
 
   Args:
-    config: the experiment; its first run is trained to its `train.max`.
+    run: a run's config; trained to its `train.max`.
     widths: m, for W and V alike.
 
   Returns:
     {"rows": [{"m", "signal", "whole"}], "slope_signal", "slope_whole", "scale",
     the mean largest |f_limit|}.
   """
-  run = config_lib.expand(config, theory.SCHEMA)[0].config
   num_steps = to_steps(run.train.max, steps_per_epoch=1)
 
   def outputs(**fields):
@@ -137,9 +128,8 @@ def _main(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
   try:
-    result = table(
-      ConfigDict(_CONFIG.value), [2 ** int(w) for w in _WIDTHS.value]
-    )
+    run = config_lib.expand(ConfigDict(_CONFIG.value), theory.SCHEMA)[0].config
+    result = table(run, [2 ** int(w) for w in _WIDTHS.value])
   except UserError as error:
     sys.exit(f"Error: {error}")
   print(
@@ -151,5 +141,13 @@ def _main(argv):
 
 
 if __name__ == "__main__":
+  # Here, not above: the tests import this file beside main, with its own flags.
+  _CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file of the theory track, with a preset."
+  )
+  _OUT = flags.DEFINE_string("out", None, "JSON file for the table, or none.")
+  _WIDTHS = flags.DEFINE_list(
+    "log2_widths", ["12", "14", "16", "18", "20", "22"], "log2 of m."
+  )
   flags.mark_flag_as_required("config")
   app.run(_main)

@@ -1,5 +1,7 @@
 """The device loop: exact events, one compilation, any number of devices."""
 
+import functools
+
 import chex
 import jax
 import numpy as np
@@ -33,8 +35,9 @@ LIMIT = NETWORK | {
   "engine": "limit",
   "data.dim": 150,
   "limit.stride": 3,
-  "optim.large_learning_rate": 10.0,
-  "optim.small_learning_rate": 8.0,
+  "optim.large_learning_rate": 14.0,
+  "optim.small_learning_rate": 12.0,
+  "optim.weight_decay": 5e-4,
   "optim.stop_loss": 0.37,
 }
 
@@ -43,10 +46,16 @@ def config(fields):
   return testing.run_config(theory_config.get_config("network"), fields)
 
 
-def advance(task, chunk, until=100, devices=1):
+@functools.cache
+def prepared(engine):
+  """The Task of NETWORK or LIMIT, and its entry points, compiled once."""
+  task = testing.make_task(config({"network": NETWORK, "limit": LIMIT}[engine]))
+  return task, steps.compile_task(task, 1)
+
+
+def advance(task, compiled, chunk, until=100):
   """Runs to a step in chunks; the last reading and the carry."""
   with jax.enable_x64(task.x64):
-    compiled = steps.compile_task(task, devices)
     carry, at = compiled.init(), 0
     while at < until:
       at = min(until, at + chunk)
@@ -61,45 +70,41 @@ def assert_trees_equal(a, b, atol=0.0):
 
 
 class EventsTest(parameterized.TestCase):
-  @parameterized.parameters((NETWORK,), (LIMIT,))
-  def test_steps_per_call_changes_nothing(self, fields):
-    task = testing.make_task(config(fields))
-    reading, carry = advance(task, 100)
+  @parameterized.parameters("network", "limit")
+  def test_steps_per_call_changes_nothing(self, engine):
+    reading, carry = advance(*prepared(engine), 100)
     # Each seed annealed and stopped at a step of its own, inside the run.
     for name in ("anneal", "stop"):
       at = reading.events[name]
       self.assertTrue(((at > 0) & (at < 100)).all(), f"{name} {at}")
       self.assertGreater(len(set(at.tolist())), 1)
     for chunk in (1, 7):
-      other_reading, other_carry = advance(task, chunk)
+      other_reading, other_carry = advance(*prepared(engine), chunk)
       assert_trees_equal(other_reading, reading)
       assert_trees_equal(other_carry, carry)
 
-  @parameterized.parameters((NETWORK,), (LIMIT,))
-  def test_a_seed_that_stopped_no_longer_changes(self, fields):
-    task = testing.make_task(config(fields))
-    reading, _ = advance(task, 100)
+  @parameterized.parameters("network", "limit")
+  def test_a_seed_that_stopped_no_longer_changes(self, engine):
+    reading, late = advance(*prepared(engine), 100)
     first = int(reading.events["stop"].min())
     seed = int(reading.events["stop"].argmin())
-    _, early = advance(task, 100, until=first + 1)
-    _, late = advance(task, 100)
+    _, early = advance(*prepared(engine), 100, until=first + 1)
     self.assertEqual(early.state.step[seed], first)
     assert_trees_equal(
       jax.tree.map(lambda x: x[seed], early.state),
       jax.tree.map(lambda x: x[seed], late.state),
     )
 
-  @parameterized.parameters((NETWORK,), (LIMIT,))
+  @parameterized.parameters("network", "limit")
   def test_metrics_at_an_event_are_those_of_the_state_it_was_seen_in(
-    self, fields
+    self, engine
   ):
-    task = testing.make_task(config(fields))
-    reading, _ = advance(task, 100)
+    reading, _ = advance(*prepared(engine), 100)
     for name in ("anneal", "stop"):
       for seed, at in enumerate(reading.events[name]):
-        if fields is LIMIT and at % 3:
+        if engine == "limit" and at % 3:
           continue  # inside a stride: no run ends there
-        before, _ = advance(task, 100, until=int(at))
+        before, _ = advance(*prepared(engine), 100, until=int(at))
         self.assertEqual(before.step[seed], at)
         for metric, values in before.now.sums.items():
           self.assertAlmostEqual(
@@ -110,9 +115,8 @@ class EventsTest(parameterized.TestCase):
           )
 
   def test_the_loss_at_an_event_is_the_first_at_its_threshold(self):
-    task = testing.make_task(config(NETWORK))
+    task, compiled = prepared("network")
     with jax.enable_x64(task.x64):
-      compiled = steps.compile_task(task, 1)
       carry, losses = compiled.init(), []
       for until in range(1, 101):
         now = compiled.fetch(compiled.evaluate(carry)).now
@@ -146,9 +150,10 @@ class CompilationTest(parameterized.TestCase):
 class DevicesTest(parameterized.TestCase):
   def test_one_and_four_devices_agree(self):
     cfg = config(NETWORK | {"optim.stop_loss": 0.0})
-    one_reading, one = advance(testing.make_task(cfg), 100)
-    four_reading, four = advance(
-      testing.make_task(cfg, devices=4), 100, devices=4
+    (one_reading, one), (four_reading, four) = (
+      advance(task, steps.compile_task(task, k), 100)
+      for k in (1, 4)
+      for task in [testing.make_task(cfg, devices=k)]
     )
     for name, at in one_reading.events.items():
       np.testing.assert_array_equal(at, four_reading.events[name])

@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
 from configs import theory as theory_config
-from lro_jax.core import prng, steps
+from lro_jax.core import prng
 from lro_jax.core.prng import Stream
-from lro_jax.theory import data, models, network, regime
+from lro_jax.theory import convergence, data, models, network
 from tests import testing
 
 FIELDS = {
@@ -130,42 +130,30 @@ class BasesTest(absltest.TestCase):
       self.assertLess(error, 0.2)
 
 
-class LimitTest(parameterized.TestCase):
+class LimitTest(absltest.TestCase):
   def test_wide_nets_approach_the_limit_like_one_over_root_m(self):
-    # RMS over 8 seeds of the second difference's distance to the limit, V
-    # alone: P is switched off by a zero learning signal in the comparison.
-    errors = []
-    widths = (2**10, 2**14, 2**18)
-    fields = {
-      "seeds": tuple(range(8)),
-      "max_seeds": 0,
-      "data.q_norm": 2.0,
-      "data.r": 0.5,
-      "model.dtype": "float32",
-      "model.init_std": 0.05,
-      "model.num_hidden": 2**10,
-      "optim.large_learning_rate": 0.5,
-      "optim.weight_decay": 0.02,
-      "optim.anneal_excess": 0.0,
-      "train.max": "10 steps",
-    }
-
-    def second_difference(**more):
-      _, task = task_of(**fields | more)
-      with jax.enable_x64(task.x64):
-        compiled = steps.compile_task(task, 1)
-        carry, _ = compiled.advance(compiled.init(), 10, True)
-        reading = compiled.fetch(compiled.evaluate(carry))
-      return reading.now.values["second_difference"]
-
-    limit = second_difference(engine="limit")
-    for m in widths:
-      got = second_difference(**{"model.num_hidden_v": m})
-      errors.append(np.sqrt(np.mean((got - limit) ** 2)))
-    self.assertGreater(np.abs(limit).mean(), 10 * errors[-1])
-    slope = np.polyfit(np.log2(widths), np.log2(errors), 1)[0]
-    # Each RMS of 8 draws is good to a quarter: over 8 octaves, 0.1 in slope.
-    self.assertBetween(slope, -0.65, -0.35)
+    # The signal part's output: what is left of the noise part's own output at a
+    # fixed tau0 has no part in the limit.
+    config, _ = task_of(
+      **{
+        "seeds": tuple(range(8)),
+        "max_seeds": 0,
+        "data.r": 0.5,
+        "model.dtype": "float32",
+        "model.init_std": 0.0125,
+        "optim.large_learning_rate": 0.5,
+        "optim.small_learning_rate": 0.05,
+        "optim.weight_decay": 0.02,
+        "optim.anneal_excess": 0.0,
+        "train.max": "10 steps",
+      }
+    )
+    widths = (2**10, 2**13, 2**16)
+    table = convergence.table(config, widths)
+    errors = [row["signal"] for row in table["rows"]]
+    self.assertGreater(table["scale"], 10 * errors[-1])
+    # Each RMS of 8 draws is good to a quarter: over 6 octaves, 0.1 in slope.
+    self.assertBetween(table["slope_signal"], -0.65, -0.35)
 
 
 if __name__ == "__main__":
