@@ -7,10 +7,13 @@ Any field can be set from the command line: `--config.data.dim=200`,
 the same command repeated completes the work; `--only` picks runs by name.
 """
 
+import contextlib
 import fnmatch
 import pathlib
+import re
 import sys
 import time
+from collections.abc import Iterator
 
 import jax
 from absl import app, flags, logging
@@ -41,6 +44,15 @@ _ONLY = flags.DEFINE_string(
 )
 
 TRACKS = {"theory": theory}
+
+# What a field of each flag type may be on the command line.
+ALLOWED = {
+  "int": "an integer",
+  "float": "a number",
+  "bool": "true or false",
+  "tuple": "a list such as 0,1,2",
+  "string": "set field by field",
+}
 
 
 def track_of(config: ConfigDict):
@@ -96,10 +108,19 @@ def run_all(
       f" {', '.join(run.name for run in runs)}."
     )
   folders = {run.name: loop.run_folder(workdir, run) for run in runs}
-  for run in chosen:
-    loop.claim(folders[run.name], run.config)
-  metrics.write_json(workdir / "experiment.json", experiment_record(config, runs))
+  with _freeing_what_never_began([folders[run.name] for run in chosen]):
+    for run in chosen:
+      loop.claim(folders[run.name], run.config)
+    record = experiment_record(config, runs)
+    metrics.write_json(workdir / "experiment.json", record)
+    _run_chosen(chosen, folders, track)
+  if only == "*" or all(loop.is_done(f) for f in folders.values()):
+    print(page.write(workdir))
+  logging.info("All done in %s.", clock(time.monotonic() - started))
 
+
+def _run_chosen(chosen: list[Run], folders: dict[str, pathlib.Path], track):
+  """Trains what is not finished yet."""
   todo = [run for run in chosen if not loop.is_done(folders[run.name])]
   if len(todo) < len(chosen):
     logging.info(
@@ -107,6 +128,9 @@ def run_all(
       len(chosen) - len(todo),
       len(chosen),
     )
+  devices = {
+    run.name: steps.num_devices(track.num_devices(run.config)) for run in todo
+  }
   progress = Progress(len(todo))
   shown = set()
   for run in todo:
@@ -115,22 +139,20 @@ def run_all(
       shown.add(lines)
       text = "\n  ".join(lines)
       logging.info("Regime of %s:\n  %s", run.name, text)
-    devices = steps.num_devices(track.num_devices(run.config))
-    with logging_memory(run.name):
-      task = track.make(run.config, axis_name=steps.axis_name(devices))
+    with _one_sentence_when_out_of_memory(run.name):
+      task = track.make(
+        run.config, axis_name=steps.axis_name(devices[run.name])
+      )
       loop.run(
         task,
         run.config,
         folders[run.name],
         steps_per_epoch=track.STEPS_PER_EPOCH,
-        devices=devices,
+        devices=devices[run.name],
         progress=progress,
         name=run.name,
       )
   progress.close()
-  if only == "*" or all(loop.is_done(f) for f in folders.values()):
-    print(page.write(workdir))
-  logging.info("All done in %s.", clock(time.monotonic() - started))
 
 
 def experiment_record(config: ConfigDict, runs: list[Run]) -> dict:
@@ -145,49 +167,99 @@ def experiment_record(config: ConfigDict, runs: list[Run]) -> dict:
   }
 
 
-class logging_memory:  # noqa: N801 - used as a statement
-  """Turns running out of device memory into one sentence."""
+@contextlib.contextmanager
+def _one_sentence_when_out_of_memory(name: str) -> Iterator[None]:
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    raise UserError(
+      f"Run {name} ran out of device memory: lower model.num_hidden,"
+      " data.num_train or max_seeds, or use more devices."
+    ) from error
 
-  def __init__(self, name: str):
-    self._name = name
 
-  def __enter__(self):
-    return self
+@contextlib.contextmanager
+def _freeing_what_never_began(folders: list[pathlib.Path]) -> Iterator[None]:
+  """Leaves folders claimed inside, but never run in, to a mended config."""
+  ours = [f for f in folders if not (f / metrics.CONFIG).exists()]
+  try:
+    yield
+  finally:
+    for folder in ours:
+      claimed = (folder / metrics.CONFIG).exists()
+      if claimed and not (folder / metrics.RUN).exists():
+        (folder / metrics.CONFIG).unlink()
 
-  def __exit__(self, kind, error, trace):
-    if isinstance(error, jax.errors.JaxRuntimeError) and (
-      "RESOURCE_EXHAUSTED" in str(error)
-    ):
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """The arguments that are no flags; the flags are parsed. Ours.
+
+  Raises:
+    UserError: one sentence for what the flag libraries spread over many lines.
+  """
+  try:
+    rest = flags.FLAGS(argv)
+    # A config file that is not there is missed only where it is used.
+    found = dict(_CONFIG.value or {})
+  except (AttributeError, KeyError) as error:
+    raise UserError(_unknown_field(error, argv)) from error
+  except (flags.Error, OSError) as error:
+    raise UserError(_last_words(error)) from error
+  for name, value in (("config", found), ("workdir", _WORKDIR.value)):
+    if not value:
       raise UserError(
-        f"Run {self._name} ran out of device memory: lower model.num_hidden,"
-        " data.num_train or max_seeds, or use more devices."
-      ) from error
+        f"Flag --{name} is missing: write python -m lro_jax.main"
+        " --config=configs/theory.py --workdir=FOLDER."
+      )
+  if len(rest) > 1:
+    raise UserError(f"Got {rest[1]!r}, which is no flag: write --name=value.")
+  return rest
+
+
+def _unknown_field(error: Exception, argv: list[str]) -> str:
+  """The sentence for an override of a field that the config lacks."""
+  inner = error
+  while inner.args and isinstance(inner.args[0], Exception):
+    inner = inner.args[0]
+  # "'dimm'", and on a second line the nearest name where there is one.
+  name, *hint = str(*inner.args[:1]).splitlines() or [""]
+  for word in (word.split("=")[0] for word in argv):
+    if word.startswith("--config.") and name.strip("'") in word.split("."):
+      return f"Unknown field in {word}: {' '.join(hint) or 'see the config.'}"
+  # The config file's own mistake: its author needs the traceback.
+  raise error
+
+
+def _last_words(error: Exception) -> str:
+  """The sentence that an error of the flag libraries ends with."""
+  text = str(error).strip().splitlines()[-1].strip()
+  field = re.match(r"flag --(config\.[\w.]+)=(.*?): ", text)
+  if field:
+    name, value = field.groups()
+    kind = flags.FLAGS[name].parser.flag_type()
+    allowed = ALLOWED.get(kind, "of its type in the config")
+    return f"Got --{name}={value}: it must be {allowed}."
+  return re.sub(r"^\w+Error: |^\[Errno \d+\] ", "", text)
 
 
 def _main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+  del argv
   # Orbax logs a paragraph per checkpoint at this level.
   logging.get_absl_handler().addFilter(lambda r: "orbax" not in r.pathname)
-  try:
-    run_all(
-      ConfigDict(_CONFIG.value), pathlib.Path(_WORKDIR.value), only=_ONLY.value
-    )
-  except UserError as error:
-    sys.exit(f"Error: {error}")
+  run_all(
+    ConfigDict(_CONFIG.value), pathlib.Path(_WORKDIR.value), only=_ONLY.value
+  )
 
 
 def cli() -> None:
   """Entry point: flags, one sentence for a mistake, exit status 1 for it."""
-  flags.mark_flags_as_required(["config", "workdir"])
   logging.set_verbosity(logging.INFO)
   try:
-    app.run(_main)
-  except (AttributeError, ValueError, TypeError) as error:
-    # Raised by the flags themselves: an unknown field or preset.
-    if flags.FLAGS.is_parsed():
-      raise
-    sys.exit(f"Error: {str(error).strip()}")
+    app.run(_main, flags_parser=parse_flags)
+  except UserError as error:
+    sys.exit(f"Error: {error}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,46 @@
 """What several tests share: configs at smoke size, and runs of them."""
 
+import contextlib
+import io
+import json
+import os
 import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import NamedTuple
+from unittest import mock
 
+from configs import theory as theory_config
 from lro_jax import main
 from lro_jax.core import loop, metrics, steps
-from lro_jax.core.config import ConfigDict
+from lro_jax.core.config import ConfigDict, UserError
 from lro_jax.core.progress import Progress
+from lro_jax.report import figures
+
+# As small as a run of two arms can be. No loss is ever reached in three steps.
+TINY = {
+  "seeds": (0, 5),
+  "shrink.data": dict(dim=12, num_train=32, num_test=8),
+  "shrink.model": dict(num_hidden=8, num_hidden_v=8),
+  "shrink.train.max": "3 steps",
+  "train.num_devices": 1,
+}
+
+
+@contextlib.contextmanager
+def forbidden(module, *names: str):
+  """Fails whatever calls these functions of a module."""
+  with contextlib.ExitStack() as stack:
+    for name in names:
+      error = AssertionError(f"{name} was called")
+      stack.enter_context(mock.patch.object(module, name, side_effect=error))
+    yield
+
+
+def no_figures():
+  """Saves the seconds of drawing where figures do not matter."""
+  return mock.patch.object(figures, "draw", return_value=[])
 
 
 def set_fields(config: ConfigDict, fields: dict) -> ConfigDict:
@@ -17,6 +52,33 @@ def set_fields(config: ConfigDict, fields: dict) -> ConfigDict:
       node = node[part]
     node[last] = value
   return config
+
+
+def experiment(preset: str, fields: dict | None = None, *, smoke: bool = True):
+  """A preset of configs/theory.py with fields set, right or wrong."""
+  config = theory_config.get_config(preset)
+  config.smoke = smoke
+  with config.unlocked(), config.ignore_type():
+    return set_fields(config, fields or {})
+
+
+def run_all(config: ConfigDict, workdir: pathlib.Path, **kwargs) -> str:
+  """What `main.run_all` prints."""
+  printed = io.StringIO()
+  with contextlib.redirect_stdout(printed):
+    main.run_all(config, workdir, **kwargs)
+  return printed.getvalue()
+
+
+def refusal(case, call, *words: str) -> str:
+  """Text of the one UserError of a call: one line that holds the words."""
+  with case.assertRaises(UserError) as caught:
+    call()
+  text = str(caught.exception)
+  case.assertNotIn("\n", text)
+  for word in words:
+    case.assertIn(word, text)
+  return text
 
 
 def run_config(config: ConfigDict, fields: dict) -> ConfigDict:
@@ -51,3 +113,62 @@ def run(
     metrics.read_json(folder / metrics.RUN),
     metrics.read_metrics(folder / metrics.METRICS),
   )
+
+
+class Ended(NamedTuple):
+  """How a command ended: exit status, standard output and error."""
+
+  status: int
+  output: str
+  errors: str
+
+
+# Every command is a fork of one process that has imported what is slow to
+# import, but not the module itself: that starts as `python -m` starts it.
+_FORKS = """
+import json, os, runpy, sys
+import lro_jax.core.loop, lro_jax.report.page, lro_jax.theory.task
+children = []
+for module, arguments, output, errors in json.load(sys.stdin):
+  children.append(os.fork())
+  if not children[-1]:
+    for stream, path in ((1, output), (2, errors)):
+      os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY), stream)
+    sys.argv[1:] = arguments
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.exit(0)
+for child in children:
+  print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def run_commands(*commands: tuple[str, ...]) -> list[Ended]:
+  """Ends of `python -m <module> <arguments>` commands, run at the same time."""
+  with tempfile.TemporaryDirectory() as name:
+    paths = [
+      [str(pathlib.Path(name) / f"{i}.{kind}") for kind in ("out", "err")]
+      for i in range(len(commands))
+    ]
+    statuses = subprocess.run(
+      [sys.executable, "-c", _FORKS],
+      input=json.dumps(
+        [(c[0], c[1:], *p) for c, p in zip(commands, paths, strict=True)]
+      ),
+      cwd=pathlib.Path(__file__).parent.parent,
+      env=os.environ
+      | {
+        "JAX_PLATFORMS": "cpu",
+        "NPROC": "16",
+        # Compiling is nearly all that so small runs cost.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+      },
+      stdout=subprocess.PIPE,
+      stderr=subprocess.DEVNULL,
+      text=True,
+      timeout=240,
+      check=True,
+    ).stdout.split()
+    return [
+      Ended(int(status), *(pathlib.Path(p).read_text() for p in pair))
+      for status, pair in zip(statuses, paths, strict=True)
+    ]

@@ -17,6 +17,7 @@ from lro_jax.core import metrics
 from lro_jax.core.config import UserError
 
 ANNEAL, END = "anneal", "end"
+DIVERGE = "diverge"
 NOT_METRICS = ("step", "seed", "event")
 
 
@@ -111,7 +112,8 @@ def tidy(experiment: Experiment) -> list[dict[str, Any]]:
     experiment: a loaded workdir.
 
   Returns:
-    Rows in the order of the runs; non-finite values are None.
+    Rows in the order of the runs. Non-finite values are None, and so is all of
+    the end of a seed that diverged: errors of such a net look like numbers.
   """
   out = []
   for run in experiment.runs:
@@ -131,7 +133,7 @@ def tidy(experiment: Experiment) -> list[dict[str, Any]]:
               "seed": seed,
               "phase": phase,
               "metric": name,
-              "value": row[name],
+              "value": None if row["event"] == DIVERGE else row[name],
             }
           )
   return out
@@ -140,7 +142,7 @@ def tidy(experiment: Experiment) -> list[dict[str, Any]]:
 def values(
   rows: list[dict[str, Any]], *, arm: str, cell: str, phase: str, metric: str
 ) -> dict[int, float]:
-  """seed -> value of one metric, finite values only. Ours."""
+  """One metric by seed, finite values only. Ours."""
   return {
     row["seed"]: row["value"]
     for row in rows

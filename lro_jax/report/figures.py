@@ -81,12 +81,12 @@ def _curves(ax, run: RunLog, metric: str, color: str, label: str, **kw) -> bool:
 
 def _mark_anneals(ax, run: RunLog) -> None:
   """A grey line where each seed annealed."""
-  for i, seed in enumerate(run.seeds):
+  label = "annealed"
+  for seed in run.seeds:
     step = run.event_step("anneal", seed)
     if step is not None:
-      ax.axvline(
-        max(step, 1), color="0.6", lw=0.7, label=None if i else "annealed"
-      )
+      ax.axvline(max(step, 1), color="0.6", lw=0.7, label=label)
+      label = None
 
 
 def _panels(runs: list[RunLog], height: float = 3.1):
@@ -159,30 +159,31 @@ def second_difference(runs: list[RunLog]) -> Figure:
       )
     _mark_anneals(ax, run)
   s = runs[0].record["facts"]["setting"]
-  bound = (s["r"] * s["q_norm"]) ** 2 / s["weight_decay"]
-  law = (
-    (1 - s["p0"])
-    * s["q_norm"] ** 2
-    * s["r"] ** 3
-    / (24 * np.pi * s["weight_decay"])
-  )
-  ax.axhline(
-    bound, color=BLACK, lw=1, ls="--", label=r"bound $r^2|z|^2/\lambda$, (4.1)"
-  )
-  ax.axhline(
-    law,
-    color=BLACK,
-    lw=1,
-    ls=":",
-    label=r"plateau $(1-p)|z|^2r^3/(24\pi\lambda)$ (ours)",
-  )
-  horizon = 1 / (s["large_learning_rate"] * s["weight_decay"])
-  ax.axvline(
-    horizon, color=PINK, lw=0.8, ls="-.", label=r"$1/(\eta_1\lambda)$"
-  )
   ax.set_xscale("log")
   ax.set_yscale("log")
-  ax.set_ylim(1e-3 * max(law, 1e-6), 5 * bound)
+  # Without weight decay or angle there is no bound to draw.
+  if s["weight_decay"] > 0 and s["r"] > 0:
+    bound = (s["r"] * s["q_norm"]) ** 2 / s["weight_decay"]
+    law = (1 - s["p0"]) * bound * s["r"] / (24 * np.pi)
+    horizon = 1 / (s["large_learning_rate"] * s["weight_decay"])
+    ax.axhline(
+      bound,
+      color=BLACK,
+      lw=1,
+      ls="--",
+      label=r"bound $r^2|z|^2/\lambda$, (4.1)",
+    )
+    ax.axhline(
+      law,
+      color=BLACK,
+      lw=1,
+      ls=":",
+      label=r"plateau $(1-p)|z|^2r^3/(24\pi\lambda)$ (ours)",
+    )
+    ax.axvline(
+      horizon, color=PINK, lw=0.8, ls="-.", label=r"$1/(\eta_1\lambda)$"
+    )
+    ax.set_ylim(1e-3 * max(law, 1e-6), 5 * bound)
   ax.set_xlabel("step")
   ax.set_ylabel(r"$|g(z+\zeta)+g(z-\zeta)-2g(z)|$")
   ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -220,7 +221,7 @@ def norms(runs: list[RunLog]) -> Figure:
 
 
 def figure_2(run: RunLog) -> Figure:
-  """z - zeta, z, z + zeta of this run. Paper: Figure 2."""
+  """The directions z - zeta, z, z + zeta of a run. Paper: Figure 2."""
   points = np.array(run.record["facts"]["figure_2"])
   fig, ax = plt.subplots(figsize=(4.2, 3.0))
   names = (r"$z-\zeta$", r"$z$", r"$z+\zeta$")

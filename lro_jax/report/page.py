@@ -52,9 +52,7 @@ def answer(rows, cell: str, arms: list[str]) -> list[str]:
     return []
 
   def of(arm, phase, metric):
-    return collect.values(
-      rows, arm=arm, cell=cell, phase=phase, metric=metric
-    )
+    return collect.values(rows, arm=arm, cell=cell, phase=phase, metric=metric)
 
   out = []
   m1 = of("large", "anneal", "train_loss/m1")
@@ -110,30 +108,34 @@ def width_remark(run: RunLog) -> str:
   if not failing:
     return text + " Every finite-width condition below holds."
   short = "; ".join(
-    f"{c['statement']} (needs {c['value']:.2g}, has {c['bound']:.2g})"
+    f"{c['statement']} (needs {_number(c['value'], 2)}, has"
+    f" {_number(c['bound'], 2)})"
     for c in failing
   )
   return (
     f"{text} It shows the mechanism of one width, not the theorem: {short}."
     " Where a row's signal outgrows its noise, its activation pattern freezes"
-    " and the net leaves the regime of Lemma A.8, so how fast Q is learned after"
-    " annealing, and the size of the gap on P, are this width's own."
+    " and the net leaves the regime of Lemma A.8, so how fast Q is learned"
+    " after annealing, and the size of the gap on P, are this width's own."
   )
 
 
 def _cell_html(rows, table, runs: list[RunLog], drawn) -> str:
   facts = runs[0].record["facts"]
-  sentences = answer(rows, runs[0].cell, [r.arm for r in runs])
+  # The last state of a run under way is no end.
+  finished = [r.arm for r in runs if r.record["status"] == "done"]
+  sentences = answer(rows, runs[0].cell, finished)
   remark = width_remark(runs[0])
   conditions = "".join(
     f"<li{'' if c['holds'] else ' class=fails'}>"
     f"{'holds' if c['holds'] else 'fails'}: {html.escape(c['statement'])}"
-    f" <span class=soft>({c['value']:.3g} against {_number(c['bound'])};"
-    f" {html.escape(c['source'])})</span></li>"
+    f" <span class=soft>({_number(c['value'], 3)} against"
+    f" {_number(c['bound'], 3)}; {html.escape(c['source'])})</span></li>"
     for c in facts["regime"]
   )
   setting = ", ".join(
-    f"{name} {_number(value)}" for name, value in facts["setting"].items()
+    f"{name} {_number(value)}"
+    for name, value in facts["setting"].items()
     if name not in ("learning_rate", "anneal_factor")
   )
   return (
@@ -149,8 +151,9 @@ def _cell_html(rows, table, runs: list[RunLog], drawn) -> str:
   )
 
 
-def _number(value) -> str:
-  return f"{value:.4g}" if isinstance(value, int | float) else "none"
+def _number(value, digits: int = 4) -> str:
+  """A number; run.json holds infinity as null."""
+  return f"{value:.{digits}g}" if value is not None else "none"
 
 
 def _head_html(experiment: Experiment) -> str:
@@ -208,7 +211,8 @@ def write(workdir: pathlib.Path) -> str:
   except OSError as error:
     raise UserError(
       f"Cannot write {folder} ({error.strerror}): the runs are kept; make room"
-      f" and write the report with python -m lro_jax.report --workdir={workdir}."
+      " and write the report with python -m lro_jax.report"
+      f" --workdir={workdir}."
     ) from error
   text = "\n\n".join(tables.as_text(table) for table in built)
   return f"\n{text}\n\nReport: {folder / 'index.html'}"

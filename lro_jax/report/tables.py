@@ -97,12 +97,14 @@ def notes(run: collect.RunLog) -> list[str]:
   )
   total = sum(status.values())
   if status["max_steps"]:
-    ended = run.record["seeds"].values()
+    late = [
+      s for s in run.record["seeds"].values() if s["status"] == "max_steps"
+    ]
     waits = [
       word
       for word, event in (("annealing", "anneal"), ("stopping", "stop"))
       if event in run.record["facts"]["expected_events"]
-      and any(event not in s["events"] for s in ended)
+      and any(event not in s["events"] for s in late)
     ]
     out.append(
       f"{run.arm}: {status['max_steps']} of {total} seeds reached max_steps"
@@ -111,14 +113,12 @@ def notes(run: collect.RunLog) -> list[str]:
   if status["diverged"]:
     out.append(
       f"{run.arm}: {status['diverged']} of {total} seeds diverged (loss not"
-      " finite); the state before it is shown."
+      " finite) and are left out of what is said of the end."
     )
   return out
 
 
-def build(
-  experiment: Experiment, rows: list[dict[str, Any]]
-) -> list[Table]:
+def build(experiment: Experiment, rows: list[dict[str, Any]]) -> list[Table]:
   """One table per cell. Ours.
 
   Args:

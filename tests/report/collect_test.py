@@ -12,25 +12,8 @@ from scipy import stats
 from lro_jax.core import metrics
 from lro_jax.core.config import UserError
 from lro_jax.report import collect
-
-
-def write_run(folder, rows, *, tail=""):
-  """A run folder with these metric rows, and what else `load` wants."""
-  metrics.write_json(folder / metrics.RUN, {"status": "done"})
-  metrics.write_json(folder / metrics.CONFIG, {"engine": "limit"})
-  lines = [json.dumps(row) + "\n" for row in rows]
-  (folder / metrics.METRICS).write_text("".join(lines) + tail)
-
-
-def write_experiment(workdir, arms, cells):
-  metrics.write_json(
-    workdir / "experiment.json", {"arms": arms, "cells": cells}
-  )
-
-
-def row(step, seed, event=None, **values):
-  return {"step": step, "seed": seed, "event": event} | values
-
+from tests.report import fake
+from tests.report.fake import row
 
 # Seed 3 comes first, anneals at 5 and stops at 9; seed 1 never anneals and its
 # last loss is not finite.
@@ -69,13 +52,6 @@ class IntervalTest(parameterized.TestCase):
     )
     self.assertEqual(got.num, len(sample))
 
-  def test_interval_of_two_is_the_cauchy_closed_form(self):
-    # With one degree of freedom t is Cauchy: its 97.5% quantile is
-    # tan(0.475 pi), and the standard error of the mean of a, b is |a - b| / 2.
-    got = collect.interval([1.0, 4.0])
-    half = math.tan(0.475 * math.pi) * 1.5
-    np.testing.assert_allclose(got[:3], (2.5, 2.5 - half, 2.5 + half))
-
   def test_interval_holds_the_mean_of_95_percent_of_samples(self):
     num, size = 4000, 5
     samples = np.random.default_rng(0).normal(2.0, 3.0, (num, size))
@@ -88,12 +64,6 @@ class IntervalTest(parameterized.TestCase):
     got = collect.interval([0.25])
     self.assertEqual((got.mean, got.num), (0.25, 1))
     self.assertTrue(math.isnan(got.low) and math.isnan(got.high))
-    self.assertFalse(got.clear_of_zero)
-
-  def test_no_seed_has_nothing(self):
-    got = collect.interval([])
-    self.assertEqual(got.num, 0)
-    self.assertTrue(all(math.isnan(value) for value in got[:3]))
     self.assertFalse(got.clear_of_zero)
 
   @parameterized.parameters(
@@ -124,9 +94,6 @@ class PairedTest(absltest.TestCase):
     self.assertEqual(got.num, 2)
     np.testing.assert_allclose(got, collect.interval([0.8, 0.4]))
 
-  def test_no_seed_of_both_arms_gives_nothing(self):
-    self.assertEqual(collect.paired({0: 1.0}, {1: 1.0}).num, 0)
-
   def test_pairing_removes_what_the_seeds_share(self):
     # The seeds spread by 100, the arms by 1: unpaired nothing would be seen.
     small = {s: 100.0 * s + 1.0 + 0.01 * s for s in range(-2, 3)}
@@ -137,8 +104,9 @@ class PairedTest(absltest.TestCase):
 
 class TidyTest(FolderTestCase):
   def tidy(self, rows=ROWS, **kwargs):
-    write_experiment(self.workdir, ["a"], ["base"])
-    write_run(self.workdir / "a" / "base", rows, **kwargs)
+    fake.write_experiment(self.workdir, arms=["a"])
+    fake.write_run(self.workdir / "a" / "base", rows)
+    fake.write_rows(self.workdir / "a" / "base", rows, **kwargs)
     return collect.tidy(collect.load(self.workdir))
 
   def found(self, tidy, **wanted):
@@ -168,17 +136,6 @@ class TidyTest(FolderTestCase):
       + rows(1, "end", step=10, loss=None),
     )
 
-  def test_anneal_phase_is_the_row_of_the_anneal_event(self):
-    tidy = self.tidy()
-    self.assertEqual(self.found(tidy, phase="anneal", metric="step"), [5])
-    self.assertEmpty(self.found(tidy, phase="anneal", seed=1))
-
-  def test_end_phase_is_the_last_row_of_the_seed(self):
-    tidy = self.tidy()
-    end = dict(phase="end", metric="step")
-    self.assertEqual(self.found(tidy, seed=3, **end), [9])
-    self.assertEqual(self.found(tidy, seed=1, **end), [10])
-
   def test_annealing_as_the_last_act_is_both_phases(self):
     tidy = self.tidy([row(0, 0, loss=0.9), row(4, 0, "anneal", loss=0.5)])
     for phase in ("anneal", "end"):
@@ -190,17 +147,29 @@ class TidyTest(FolderTestCase):
     self.assertEqual(self.found(tidy, seed=1, **where), [None])
     self.assertEqual(collect.values(tidy, **where), {3: 0.4})
 
+  def test_the_end_of_a_diverged_seed_is_null_its_annealing_is_not(self):
+    tidy = self.tidy(
+      [
+        row(3, 0, "anneal", error=0.5),
+        row(4, 0, "diverge", error=0.0),
+        row(4, 1, error=0.25),
+      ]
+    )
+    error = dict(metric="error")
+    self.assertEqual(self.found(tidy, phase="anneal", **error), [0.5])
+    self.assertEqual(self.found(tidy, phase="end", **error), [None, 0.25])
+
   def test_a_torn_last_line_is_left_out(self):
     torn = json.dumps(row(11, 1, loss=0.1))[:-4]
     self.assertEqual(self.tidy(tail=torn), self.tidy())
 
   def test_values_fit_arm_cell_phase_and_metric_all(self):
-    write_experiment(self.workdir, ["a", "b"], ["x", "y"])
+    fake.write_experiment(self.workdir, arms=["a", "b"], cells=["x", "y"])
     value = 0.0
     for arm in ("a", "b"):
       for cell in ("x", "y"):
         value += 1
-        write_run(
+        fake.write_run(
           self.workdir / arm / cell,
           [
             row(1, 0, "anneal", loss=value, error=-value),
@@ -227,10 +196,12 @@ class TidyTest(FolderTestCase):
 
 class LoadTest(FolderTestCase):
   def test_runs_come_cell_by_cell_in_the_order_of_the_config(self):
-    write_experiment(self.workdir, ["small", "large"], ["z", "a"])
+    fake.write_experiment(
+      self.workdir, arms=["small", "large"], cells=["z", "a"]
+    )
     for arm in ("large", "small"):
       for cell in ("a", "z"):
-        write_run(self.workdir / arm / cell, ROWS)
+        fake.write_run(self.workdir / arm / cell, ROWS)
     runs = collect.load(self.workdir).runs
     self.assertEqual(
       [(run.cell, run.arm) for run in runs],
@@ -239,14 +210,14 @@ class LoadTest(FolderTestCase):
     self.assertEqual(runs[0].seeds, [3, 1])
 
   def test_a_run_not_begun_is_left_out(self):
-    write_experiment(self.workdir, ["a", "b", "c"], ["base"])
-    write_run(self.workdir / "a" / "base", ROWS)
+    fake.write_experiment(self.workdir, arms=["a", "b", "c"])
+    fake.write_run(self.workdir / "a" / "base", ROWS)
     metrics.write_json(self.workdir / "b" / "base" / metrics.CONFIG, {})
     self.assertEqual([r.arm for r in collect.load(self.workdir).runs], ["a"])
 
   def test_curve_holds_events_and_skips_nulls(self):
-    write_experiment(self.workdir, ["a"], ["base"])
-    write_run(self.workdir / "a" / "base", ROWS)
+    fake.write_experiment(self.workdir, arms=["a"])
+    fake.write_run(self.workdir / "a" / "base", ROWS)
     run = collect.load(self.workdir).runs[0]
     steps, values = run.curve("loss", 3)
     np.testing.assert_array_equal(steps, [0, 5, 8, 9])
@@ -264,21 +235,12 @@ class LoadTest(FolderTestCase):
       self.assertIn("experiment.json", str(caught.exception))
 
   def test_a_workdir_without_metrics_is_refused_by_name(self):
-    write_experiment(self.workdir, ["a"], ["base"])
-    write_run(self.workdir / "a" / "base", [])
+    fake.write_experiment(self.workdir, arms=["a"])
+    fake.write_run(self.workdir / "a" / "base", [])
     with self.assertRaises(UserError) as caught:
       collect.load(self.workdir)
     self.assertIn(str(self.workdir), str(caught.exception))
     self.assertIn("no run", str(caught.exception))
-
-  def test_a_damaged_json_file_is_refused_by_name(self):
-    write_experiment(self.workdir, ["a"], ["base"])
-    write_run(self.workdir / "a" / "base", ROWS)
-    path = self.workdir / "a" / "base" / metrics.RUN
-    path.write_text('{"status": "do')
-    with self.assertRaises(UserError) as caught:
-      collect.load(self.workdir)
-    self.assertIn(str(path), str(caught.exception))
 
 
 if __name__ == "__main__":

@@ -6,31 +6,12 @@ import pathlib
 from absl.testing import absltest, parameterized
 
 from lro_jax.report import collect, tables
+from tests.report.fake import run_log, seed_end
 
 # Every arm has seeds 0 and 1. With two seeds the half-width of the interval is
 # 12.7062 |a - b| / 2.
 LARGE = {0: 0.10, 1: 0.12}
 SMALL = {0: 0.20, 1: 0.26}
-
-
-def seed_record(status, **events):
-  return {"status": status, "step": 9, "events": events}
-
-
-STOPPED = seed_record("stopped", anneal=5, stop=9)
-
-
-def run_log(arm, *, cell="base", status="done", seeds=None, expected=None):
-  """A run as `collect.load` gives it; its rows only say which seeds it has."""
-  seeds = seeds or {"0": STOPPED, "1": STOPPED}
-  record = {
-    "status": status,
-    "facts": {"expected_events": expected or ["anneal", "stop"]},
-  }
-  if status == "done":
-    record["seeds"] = seeds
-  rows = [{"step": 0, "seed": int(s), "event": None} for s in seeds]
-  return collect.RunLog(arm, cell, pathlib.Path(arm), record, {}, rows)
 
 
 def tidy(arm, metric, values, *, cell="base", phase="end"):
@@ -61,7 +42,8 @@ def line_of(table, label):
   return found[0][1:]
 
 
-ARMS = (run_log("large"), run_log("small", expected=["stop"]))
+STOPPED = seed_end(anneal=5, stop=9)
+ARMS = (run_log("large"), run_log("small"))
 P_ONLY, Q_ONLY = "test_error/p_only", "test_error/q_only"
 
 
@@ -122,7 +104,7 @@ class BuildTest(parameterized.TestCase):
     )
 
   def test_every_further_arm_is_compared_with_the_first(self):
-    runs = [run_log(arm) for arm in ("large", "small", "noise")]
+    runs = [run_log()._replace(arm=arm) for arm in ("large", "small", "noise")]
     rows = [
       row
       for arm, value in (("large", 0.1), ("small", 0.3), ("noise", 0.15))
@@ -151,9 +133,9 @@ class BuildTest(parameterized.TestCase):
       ["20.00% (1 seed)", "10.00% (1 seed)"],
     )
     self.assertEqual(
-      tables.build(
-        collect.Experiment(pathlib.Path("."), {}, runs[:1]), rows
-      )[0].title,
+      tables.build(collect.Experiment(pathlib.Path("."), {}, runs[:1]), rows)[
+        0
+      ].title,
       "engine=b (2 paired seeds)",
     )
 
@@ -174,42 +156,33 @@ class NotesTest(parameterized.TestCase):
     self.assertStartsWith(note, "large: not finished")
 
   @parameterized.parameters(
-    (["anneal", "stop"], {}, "the annealing and stopping loss"),
-    (["anneal", "stop"], {"anneal": 5}, "the stopping loss"),
-    (["stop"], {}, "the stopping loss"),
+    ("large", {}, "the annealing and stopping loss"),
+    ("large", {"anneal": 5}, "the stopping loss"),
+    ("small", {}, "the stopping loss"),
   )
   def test_max_steps_is_named_with_the_loss_never_reached(
-    self, expected, events, words
+    self, arm, events, words
   ):
-    seeds = {"0": seed_record("max_steps", **events), "1": STOPPED}
-    (note,) = self.notes(run_log("large", seeds=seeds, expected=expected))
-    self.assertStartsWith(note, "large: 1 of 2 seeds reached max_steps")
+    seeds = {"0": seed_end("max_steps", **events), "1": STOPPED}
+    (note,) = self.notes(run_log(arm, seeds=seeds))
+    self.assertStartsWith(note, f"{arm}: 1 of 2 seeds reached max_steps")
     self.assertIn(f"before {words};", note)
 
   @parameterized.parameters(
-    (seed_record("stopped", stop=3),), (seed_record("diverged", diverge=3),)
+    (seed_end("stopped", stop=3),), (seed_end("diverged", diverge=3),)
   )
   def test_the_loss_never_reached_is_that_of_the_seeds_at_max_steps(
     self, other
   ):
     # The seed at max_steps annealed; the other, which ended, never did.
-    seeds = {"0": seed_record("max_steps", anneal=5), "1": other}
+    seeds = {"0": seed_end("max_steps", anneal=5), "1": other}
     notes = self.notes(run_log("large", seeds=seeds))
     self.assertIn("max_steps before the stopping loss;", notes[0])
 
-  def test_diverged_seeds_are_counted(self):
-    seeds = {
-      "0": seed_record("diverged", diverge=3),
-      "1": seed_record("diverged", anneal=2, diverge=4),
-      "2": STOPPED,
-    }
-    (note,) = self.notes(run_log("small", seeds=seeds))
-    self.assertStartsWith(note, "small: 2 of 3 seeds diverged")
-
   def test_every_fate_of_every_arm_has_its_note(self):
     mixed = {
-      "0": seed_record("max_steps"),
-      "1": seed_record("diverged", diverge=3),
+      "0": seed_end("max_steps"),
+      "1": seed_end("diverged", diverge=3),
       "2": STOPPED,
     }
     runs = [
@@ -254,7 +227,7 @@ class ShowTest(absltest.TestCase):
     super().setUp()
     rows = tidy("large", P_ONLY, LARGE) + tidy("small", P_ONLY, SMALL)
     rows += tidy("large", "step", {0: 1000, 1: 3000}, phase="anneal")
-    runs = [ARMS[0], run_log("small", seeds={"0": seed_record("max_steps")})]
+    runs = [ARMS[0], run_log("small", seeds={"0": seed_end("max_steps")})]
     (self.table,) = build(runs, rows)
 
   def test_terminal_holds_title_header_lines_and_notes(self):

@@ -1,0 +1,168 @@
+"""A bad config, workdir or device count costs one sentence and no work."""
+
+import pathlib
+import tempfile
+from unittest import mock
+
+import jax
+from absl.testing import absltest, parameterized
+
+from lro_jax import main
+from lro_jax.core import loop
+from tests import testing
+
+PRESETS = ("default", "limit", "network", "split", "paper", "convergence")
+
+
+def no_device():
+  return testing.forbidden(
+    jax, "local_devices", "local_device_count", "default_backend", "device_put"
+  )
+
+
+class RefusedTestCase(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    self.workdir = pathlib.Path(folder) / "runs"
+
+  def refused(self, config, *words, **kwargs):
+    return testing.refusal(
+      self, lambda: main.run_all(config, self.workdir, **kwargs), *words
+    )
+
+
+class RefusedConfigTest(RefusedTestCase):
+  """Refused before a device is touched or a file is made."""
+
+  @parameterized.named_parameters(
+    ("kappa", {"data.kappa": 0.0}, ("data.kappa", "0.0", "(0, 1]")),
+    ("p0_q0", {"data.p0": 0.75, "data.q0": 0.5}, ("0.75 + 0.5", "at most 1")),
+    ("r", {"data.r": -0.125}, ("data.r", "-0.125", "[0")),
+    (
+      "rate_times_decay",
+      {"optim.large_learning_rate": 0.5, "optim.weight_decay": 2.0},
+      ("0.5 x 2", ">= 1", "lower"),
+    ),
+    (
+      "small_above_large",
+      {"optim.large_learning_rate": 0.5, "optim.small_learning_rate": 0.75},
+      ("0.75", "0.5", "must not exceed"),
+    ),
+    (
+      "field_of_arm",
+      {"arms.large.optim.noise_stdd": 0.5},
+      ("'large'", "'optim.noise_stdd'", "mean 'optim.noise_std'", "name one"),
+    ),
+    (
+      "field_of_base",
+      {"data.num_trian": 5},
+      ("'data.num_trian'", "did you mean 'data.num_train'"),
+    ),
+    (
+      "field_of_grid",
+      {"grid.size": {"field": "data.dimm", "values": (4, 8)}},
+      ("size=4", "'data.dimm'", "did you mean 'data.dim'"),
+    ),
+    ("last_arm", {"arms.small.data": {"r": -1.0}}, ("data.r", "-1.0")),
+    ("track", {"track": "vizion"}, ("track", "'vizion'", "theory")),
+    ("odd_width", {"model.num_hidden": 63}, ("63", "even")),
+    (
+      "limit_on_several_devices",
+      {"train.num_devices": 2},
+      ("num_devices 2", "limit engine", "set 0 or 1"),
+    ),
+    ("limit_no_angle", {"data.r": 0.0}, ("data.r 0", "limit engine", "r > 0")),
+  )
+  def test_refused_in_one_sentence(self, fields, words):
+    config = testing.experiment("limit", fields, smoke=False)
+    with no_device():
+      self.refused(config, *words)
+    self.assertFalse(self.workdir.exists())
+
+  @parameterized.parameters("medium/*", "larg/base", "large")
+  def test_only_that_fits_no_run_lists_the_runs(self, only):
+    with no_device():
+      self.refused(
+        testing.experiment("limit"),
+        f"--only={only}",
+        "large/base",
+        "small/base",
+        only=only,
+      )
+    self.assertFalse(self.workdir.exists())
+
+  @parameterized.product(preset=PRESETS, smoke=(False, True))
+  def test_every_preset_is_a_valid_pair_of_arms(self, preset, smoke):
+    with no_device():
+      runs = main.expand(testing.experiment(preset, smoke=smoke))
+    self.assertEqual({run.arm for run in runs}, {"large", "small"})
+
+
+class RefusedWorkdirTest(RefusedTestCase):
+  def test_another_config_is_refused_by_field_and_nothing_changes(self):
+    made_by = testing.experiment("limit", {"data.r": 0.125})
+    for run in main.expand(made_by):
+      loop.claim(loop.run_folder(self.workdir, run), run.config)
+    with no_device():
+      text = self.refused(
+        testing.experiment("limit", {"data.r": 0.0625}),
+        str(self.workdir / "large" / "base"),
+        "data.r: 0.0625 now, 0.125 there",
+        "--workdir",
+      )
+    self.assertNotIn("data.dim", text)
+    for run in main.expand(made_by):
+      loop.claim(loop.run_folder(self.workdir, run), run.config)
+
+  # The tests may run as root, whom permission bits do not stop.
+  def test_a_workdir_that_cannot_be_written_is_named(self):
+    self.workdir.write_text("not a folder")
+    with no_device():
+      self.refused(
+        testing.experiment("limit"),
+        f"Cannot write {self.workdir}",
+        "--workdir you may write to",
+      )
+
+
+class RefusedLaterTest(RefusedTestCase):
+  """Refused once data is drawn or devices are counted, before any training."""
+
+  def assert_refused_and_mended(self, preset, fields, *words):
+    with testing.forbidden(loop, "run"):
+      self.refused(testing.experiment(preset, testing.TINY | fields), *words)
+    # The mended command is not refused the folders of the bad one.
+    for run in main.expand(testing.experiment(preset, testing.TINY)):
+      loop.claim(loop.run_folder(self.workdir, run), run.config)
+
+  @parameterized.parameters(
+    ("limit", "data.p0", "No P-only", "p0 0,"),
+    ("network", "data.q0", "No Q-only", "q0 0:"),
+  )
+  def test_no_example_of_one_kind(self, preset, field, *words):
+    self.assert_refused_and_mended(
+      preset, {field: 0.0}, *words, "seed 0", "num_train 32", "raise num_train"
+    )
+
+  def test_more_devices_than_there_are(self):
+    there = jax.local_device_count()
+    fields = {"train.num_devices": there + 5}
+    self.assert_refused_and_mended(
+      "network", fields, f"num_devices {there + 5}", f"at most {there}"
+    )
+
+  def test_out_of_device_memory_is_one_sentence(self):
+    error = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 4 of 3 bytes")
+    with mock.patch.object(loop, "run", side_effect=error):
+      self.refused(
+        testing.experiment("network", testing.TINY), "large/base", "num_hidden"
+      )
+    error = jax.errors.JaxRuntimeError("INTERNAL: something else")
+    with mock.patch.object(loop, "run", side_effect=error):
+      with self.assertRaises(jax.errors.JaxRuntimeError):
+        main.run_all(testing.experiment("network", testing.TINY), self.workdir)
+
+
+if __name__ == "__main__":
+  absltest.main()
