@@ -58,7 +58,9 @@ def split():
       stationary="noise_std",  # the unknown of (3.3), or none
     )
   )
-  c.limit = ConfigDict(dict(stride=1000))  # small-rate steps per evaluation of l'
+  c.limit = ConfigDict(
+    dict(stride=1000)
+  )  # small-rate steps per evaluation of l'
   c.train.max = "15000000 steps"
   c.arms = ConfigDict(
     {

@@ -17,7 +17,13 @@ from absl import logging
 
 import lro_jax
 from lro_jax.core import checkpoint, metrics, steps
-from lro_jax.core.config import ConfigDict, Run, UserError, differences, to_steps
+from lro_jax.core.config import (
+  ConfigDict,
+  Run,
+  UserError,
+  differences,
+  to_steps,
+)
 from lro_jax.core.progress import Progress
 from lro_jax.core.task import NOT_YET, DivergedError, Task
 
@@ -269,9 +275,7 @@ def _run(
     writer = stack.enter_context(
       metrics.MetricsWriter(folder / metrics.METRICS, offset)
     )
-    no_events = {
-      n: np.full(len(task.seeds), NOT_YET) for n in carry.at_events
-    }
+    no_events = {n: np.full(len(task.seeds), NOT_YET) for n in carry.at_events}
     log = _Log(
       writer,
       task.seeds,
@@ -279,9 +283,7 @@ def _run(
       known.events if known else no_events,
     )
     metrics.write_json(folder / metrics.RUN, record)
-    progress.start(
-      name, int(known.step.min()) if known else 0, max_steps
-    )
+    progress.start(name, int(known.step.min()) if known else 0, max_steps)
     last_save = time.monotonic()
     pending: collections.deque = collections.deque()
     last = known
@@ -350,7 +352,9 @@ def _show(progress: Progress, reading: steps.Reading) -> None:
     phase = f"{(annealed != NOT_YET).sum()}/{annealed.size} annealed"
   if reading.over.any():
     phase += f", {reading.over.sum()}/{reading.over.size} over"
-  loss = reading.now.sums["train_loss/all"] / reading.now.counts["train_loss/all"]
+  loss = (
+    reading.now.sums["train_loss/all"] / reading.now.counts["train_loss/all"]
+  )
   running = ~reading.over
   step = reading.step[running].min() if running.any() else reading.step.max()
   progress.show(step=int(step), loss=float(np.mean(loss)), phase=phase)

@@ -304,9 +304,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
       )
     )
     run_init, run_evaluate = pmap(init), pmap(evaluate)
-    run_advance = pmap(
-      advance, in_axes=(0, 0, 0, None, None), donate_argnums=0
-    )
+    run_advance = pmap(advance, in_axes=(0, 0, 0, None, None), donate_argnums=0)
 
     def fetch(tree):
       return _to_numpy(jax_utils.unreplicate(tree))

@@ -12,8 +12,6 @@ One fit serves every cosine: c exp(-u) = exp(-(u - log c)), so the weights at
 cosine c are those at 1 times c^rate.
 """
 
-import math
-
 import numpy as np
 import scipy.optimize
 

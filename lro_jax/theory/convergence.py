@@ -31,6 +31,7 @@ from lro_jax.core.config import ConfigDict, UserError, to_steps
 from lro_jax.theory import models, regime
 from lro_jax.theory import task as theory
 
+
 class Outputs(NamedTuple):
   """Outputs on the training examples, [s, N]: whole f, and the signal's."""
 
@@ -105,8 +106,7 @@ def table(run: ConfigDict, widths: Sequence[int]) -> dict[str, Any]:
   for m in widths:
     net = outputs(engine=regime.NETWORK, m=m)
     rows.append(
-      {"m": m}
-      | {k: rms_distance(v, limit) for k, v in net._asdict().items()}
+      {"m": m} | {k: rms_distance(v, limit) for k, v in net._asdict().items()}
     )
     print(
       f"m = 2^{np.log2(m):<4.0f} signal {rows[-1]['signal']:.5f}"

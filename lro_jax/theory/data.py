@@ -144,9 +144,7 @@ class Problem(NamedTuple):
   test: Examples
 
 
-@functools.partial(
-  jax.jit, static_argnames=("dim", "num_train", "num_test")
-)
+@functools.partial(jax.jit, static_argnames=("dim", "num_train", "num_test"))
 def _sample_seed(seed, numbers, *, dim, num_train, num_test) -> Problem:
   """One seed's problem; compiled once for all arms and seeds of a size."""
   p0, q0, r, q_norm = numbers
@@ -191,7 +189,6 @@ def sample_problem(
   Raises:
     UserError: some seed drew no P-only or no Q-only example.
   """
-
   # On the host's CPU: the draw must not depend on the accelerator, and a TPU
   # has no double precision worth the name.
   cpu = jax.local_devices(backend="cpu")[0]
@@ -247,17 +244,21 @@ def rotate_to_span(problem: Problem) -> tuple[Problem, int, np.ndarray]:
   basis = np.stack([rotation(x1) for x1 in problem.train.x1])
   train_x1 = problem.train.x1 @ basis
   train_x1[..., rank:] = 0.0  # rounding of exact zeros
-  return problem._replace(
-    vectors=problem.vectors._replace(
-      w_star=np.einsum("sd,sde->se", problem.vectors.w_star, basis)
+  return (
+    problem._replace(
+      vectors=problem.vectors._replace(
+        w_star=np.einsum("sd,sde->se", problem.vectors.w_star, basis)
+      ),
+      train=problem.train._replace(x1=train_x1),
+      test=problem.test._replace(x1=problem.test.x1 @ basis),
     ),
-    train=problem.train._replace(x1=train_x1),
-    test=problem.test._replace(x1=problem.test.x1 @ basis),
-  ), rank, basis
+    rank,
+    basis,
+  )
 
 
 def directions_in_plane(r: float, q_norm: float) -> np.ndarray:
-  """z - zeta, z, z + zeta in the basis (z, zeta) / lengths, [3, 2]. Ours."""
+  """Z - zeta, z, z + zeta in the basis (z, zeta) / lengths, [3, 2]. Ours."""
   return q_norm * np.array([[1.0, -r], [1.0, 0.0], [1.0, r]])
 
 

@@ -77,5 +77,7 @@ def advance_signal_part(
 
 def relative_error(params: Tree, parts: Parts) -> Array:
   """||U - Ubar - Utilde|| / ||U||, []: how exactly Eq. (3.4) holds. Ours."""
-  gap = jax.tree.map(lambda u, s, n: u - s - n, params, parts.signal, parts.noise)
+  gap = jax.tree.map(
+    lambda u, s, n: u - s - n, params, parts.signal, parts.noise
+  )
   return optax.tree.norm(gap) / optax.tree.norm(params)

@@ -124,7 +124,7 @@ def smallest_log_step(setting: Setting, max_steps: int) -> float:
 
 
 def log_decorrelation(std, n, rate, setting: Setting):
-  """u = -log rho over n steps at one rate, from noise std `std`. Ours.
+  """U = -log rho over n steps at one rate, from noise std `std`. Ours.
 
   rho = D tau / tau', tau'^2 = D^2 tau^2 + eta^2 tau_xi^2 (1 - D^2) / (a (2 - a))
   with a = eta lambda, D = (1 - a)^n.
@@ -226,7 +226,13 @@ def q_directions_output(kernel: Kernel, sums: Array) -> Array:
 
 
 def advance(
-  kernel: Kernel, sums: Array, force: Array, *, n: Array, rate: Array, u: Array,
+  kernel: Kernel,
+  sums: Array,
+  force: Array,
+  *,
+  n: Array,
+  rate: Array,
+  u: Array,
   weight_decay: float,
 ) -> Array:
   """Running sums after n steps with the force held. Ours.
@@ -310,7 +316,7 @@ def make(
     )
 
   def components(state, shared):
-    """r on M1 [n1], r on every example [N], g at the directions [3]."""
+    """R on M1 [n1], r on every example [N], g at the directions [3]."""
     r_p = p_output(kernel, shared["cosines"], shared["norms"], state.sums_p)
     r = jnp.zeros(s.num_train).at[shared["p_index"]].set(r_p, mode="drop")
     return r_p, r, q_directions_output(kernel, state.sums_q)
@@ -329,9 +335,7 @@ def make(
     r_p, r, g_at = components(state, shared)
     f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
     value = jnp.sum(ex["weight"] * models.logistic_loss(f, ex["y"]))
-    annealed_at = latch(
-      state.annealed_at, value <= state.threshold, state.step
-    )
+    annealed_at = latch(state.annealed_at, value <= state.threshold, state.step)
     rate = rate_of(annealed_at)
     # Strides end on multiples of the stride: where the host looks in between
     # then cannot change the path.
@@ -365,12 +369,8 @@ def make(
         force_q @ jnp.sum(kernel.directions, axis=0) @ force_q,
       ),
       annealed_at=annealed_at,
-      stopped_at=latch(
-        state.stopped_at, value <= s.stop_loss, state.step
-      ),
-      diverged_at=latch(
-        state.diverged_at, ~jnp.isfinite(value), state.step
-      ),
+      stopped_at=latch(state.stopped_at, value <= s.stop_loss, state.step),
+      diverged_at=latch(state.diverged_at, ~jnp.isfinite(value), state.step),
     )
     return new, {"loss": value}
 

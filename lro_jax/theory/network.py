@@ -23,7 +23,14 @@ import numpy as np
 from lro_jax.core import optim, prng
 from lro_jax.core.config import ConfigDict
 from lro_jax.core.prng import Stream
-from lro_jax.core.task import NOT_YET, Array, Data, Measurements, Task, TrainState
+from lro_jax.core.task import (
+  NOT_YET,
+  Array,
+  Data,
+  Measurements,
+  Task,
+  TrainState,
+)
 from lro_jax.theory import data as data_lib
 from lro_jax.theory import decomposition, measure, models
 from lro_jax.theory.regime import Setting
@@ -188,9 +195,7 @@ def make(
       "decomposition_error": decomposition.relative_error(state.params, parts),
       "learning_rate": rate(state.opt_state),
     }
-    return measure.measurements(
-      r, g_at, r_test, data, values, p0=s.p0, q0=s.q0
-    )
+    return measure.measurements(r, g_at, r_test, data, values, p0=s.p0, q0=s.q0)
 
   def events(state):
     return {
@@ -224,7 +229,7 @@ def make(
 
 
 def test_output(state: TrainState, x1: Array, rank: int) -> Array:
-  """r on any x1, [n]: trained coordinates, and the noise beyond them. Ours.
+  """R on any x1, [n]: trained coordinates, and the noise beyond them. Ours.
 
   Args:
     state: the engine's state; W is [m/2, rank].

@@ -213,7 +213,9 @@ def noise_std_after(
   """
   a = rate * weight_decay
   shrink2 = math.exp(2 * steps * math.log1p(-a))
-  gathered = -math.expm1(2 * steps * math.log1p(-a)) / (a * (2 - a)) if a else steps
+  gathered = (
+    -math.expm1(2 * steps * math.log1p(-a)) / (a * (2 - a)) if a else steps
+  )
   return math.sqrt(shrink2 * std**2 + (rate * noise_std) ** 2 * gathered)
 
 
@@ -292,12 +294,19 @@ def report(setting: Setting, *, engine: str, rows_w: int, rows_v: int):
     _at_most("Assumption 3.3", "p0 <= kappa^2/2", p, kappa**2 / 2),
     _at_most("Assumption 3.3", "lambda <= d^(-5/4)", lam, s.dim**-1.25),
     _at_most(
-      "Section 3, used in proofs", "(r d)^(-1) <= kappa", 1 / (s.r * s.dim), kappa
+      "Section 3, used in proofs",
+      "(r d)^(-1) <= kappa",
+      1 / (s.r * s.dim),
+      kappa,
     )
     if s.r > 0
     else None,
-    _at_most("Section 3, used in proofs", "d lambda <= kappa", s.dim * lam, kappa),
-    _at_most("Section 3, used in proofs", "lambda / r <= kappa", lam / s.r, kappa)
+    _at_most(
+      "Section 3, used in proofs", "d lambda <= kappa", s.dim * lam, kappa
+    ),
+    _at_most(
+      "Section 3, used in proofs", "lambda / r <= kappa", lam / s.r, kappa
+    )
     if s.r > 0
     else None,
     _at_most(
@@ -357,8 +366,10 @@ def lines(conditions: list[Condition]) -> list[str]:
   out = []
   for c in conditions:
     mark = "holds" if c.holds else "FAILS"
-    room = f"by a factor {c.factor:.2g}" if c.holds else (
-      f"short by a factor {1 / c.factor:.2g}" if c.factor > 0 else "far"
+    room = (
+      f"by a factor {c.factor:.2g}"
+      if c.holds
+      else (f"short by a factor {1 / c.factor:.2g}" if c.factor > 0 else "far")
     )
     if math.isinf(c.factor):
       room = "exactly"

@@ -163,9 +163,7 @@ class DevicesTest(parameterized.TestCase):
     ):
       np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
     for kind in ("sums", "counts", "values"):
-      ours, theirs = (
-        getattr(r.now, kind) for r in (one_reading, four_reading)
-      )
+      ours, theirs = (getattr(r.now, kind) for r in (one_reading, four_reading))
       for metric in ours:
         np.testing.assert_allclose(
           ours[metric], theirs[metric], rtol=1e-4, atol=1e-4, err_msg=metric

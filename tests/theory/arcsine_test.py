@@ -11,8 +11,7 @@ from lro_jax.theory import arcsine
 class SeriesTest(parameterized.TestCase):
   def test_coefficients_are_the_closed_form(self):
     expected = [
-      math.factorial(2 * n)
-      / (4**n * math.factorial(n) ** 2 * (2 * n + 1))
+      math.factorial(2 * n) / (4**n * math.factorial(n) ** 2 * (2 * n + 1))
       for n in range(12)
     ]
     np.testing.assert_allclose(
@@ -25,7 +24,9 @@ class SeriesTest(parameterized.TestCase):
 
     def error(terms):
       powers = c ** (2 * np.arange(terms) + 1)
-      return abs(np.sum(arcsine.series_coefficients(terms) * powers) - np.arcsin(c))
+      return abs(
+        np.sum(arcsine.series_coefficients(terms) * powers) - np.arcsin(c)
+      )
 
     self.assertLessEqual(error(num), 1e-8)
     # The bound is at most a factor 1 / (1 - c^2) from sharp: one or two terms.

@@ -109,7 +109,9 @@ class ProblemTest(parameterized.TestCase):
 
   def test_train_and_test_are_different_draws(self):
     problem = self.sample(num_test=24)
-    self.assertGreater(np.abs(problem.train.x1 - problem.test.x1).min(-1).max(), 0)
+    self.assertGreater(
+      np.abs(problem.train.x1 - problem.test.x1).min(-1).max(), 0
+    )
     self.assertNotEqual(data.digest(problem), data.digest(self.sample((2, 3))))
 
   @parameterized.parameters((dict(p0=0.0), "P-only"), (dict(q0=0.0), "Q-only"))

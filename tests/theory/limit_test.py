@@ -30,9 +30,7 @@ FIELDS = {
 
 
 def config(**fields):
-  return testing.run_config(
-    theory_config.get_config("limit"), FIELDS | fields
-  )
+  return testing.run_config(theory_config.get_config("limit"), FIELDS | fields)
 
 
 def kernel_of(rho, gram):
@@ -83,9 +81,7 @@ def double_sum(setting, problem, s, num_steps):
       np.bincount(train.direction, force * train.alpha, minlength=3)
     )
     decay.append(decay_t * (1 - eta * lam))
-    std.append(
-      math.sqrt((1 - eta * lam) ** 2 * std_t**2 + eta**2 * noise**2)
-    )
+    std.append(math.sqrt((1 - eta * lam) ** 2 * std_t**2 + eta**2 * noise**2))
   norms = []
   for gram, forces in ((gram_p[:n, :n], forces_p), (gram_q, forces_q)):
     total = 0.0
@@ -106,7 +102,14 @@ class DynamicsTest(parameterized.TestCase):
     cfg = config(**{"optim.stationary": stationary, "optim.noise_std": 0.004})
     setting = regime.resolve(cfg)
     problem = data.sample_problem(
-      (0, 1), dim=100, num_train=26, num_test=9, p0=0.2, q0=0.2, r=0.2, q_norm=3.0
+      (0, 1),
+      dim=100,
+      num_train=26,
+      num_test=9,
+      p0=0.2,
+      q0=0.2,
+      r=0.2,
+      q_norm=3.0,
     )
     with jax.enable_x64(True):
       task = limit.make(cfg, setting, problem)
@@ -164,9 +167,7 @@ class DynamicsTest(parameterized.TestCase):
       sums = jnp.arange(8.0).reshape(4, 2)
       force = jnp.array([0.3, -0.2])
       move = dict(rate=0.5, weight_decay=weight_decay)
-      once = limit.advance(
-        kernel, sums, force, n=6.0, u=6 * u_of_one, **move
-      )
+      once = limit.advance(kernel, sums, force, n=6.0, u=6 * u_of_one, **move)
       for _ in range(6):
         sums = limit.advance(kernel, sums, force, n=1.0, u=u_of_one, **move)
     np.testing.assert_allclose(once, sums, rtol=1e-13, atol=1e-13)

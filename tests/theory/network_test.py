@@ -47,20 +47,28 @@ class BasesTest(absltest.TestCase):
     _, reduced = task_of(**{"model.basis": "reduced"}, **fields)
 
     problem = data.sample_problem(
-      (seed,), dim=60, num_train=40, num_test=5, p0=0.2, q0=0.2, r=0.3, q_norm=2.0
+      (seed,),
+      dim=60,
+      num_train=40,
+      num_test=5,
+      p0=0.2,
+      q0=0.2,
+      r=0.3,
+      q_norm=2.0,
     )
     _, rank, rotation = data.rotate_to_span(problem)
     minus, middle, plus = problem.vectors.directions[0]
     plane = np.stack(
-      [middle / np.linalg.norm(middle), (plus - minus) / np.linalg.norm(plus - minus)],
+      [
+        middle / np.linalg.norm(middle),
+        (plus - minus) / np.linalg.norm(plus - minus),
+      ],
       axis=1,
     )
     self.assertLess(rank, 60)
 
     def project(blocks):
-      return models.Blocks(
-        blocks.w @ rotation[0][:, :rank], blocks.v @ plane
-      )
+      return models.Blocks(blocks.w @ rotation[0][:, :rank], blocks.v @ plane)
 
     with jax.enable_x64(True):
       batch = [jax.tree.map(lambda x: x[0], t.data) for t in (full, reduced)]
@@ -85,20 +93,23 @@ class BasesTest(absltest.TestCase):
           states[i], sums[i] = step[i](states[i], batch[i])
           gamma = (full, reduced)[i].learning_rate(states[i])
           states[i] = states[i]._replace(
-            params=jax.tree.map(lambda u, n: u - gamma * n, states[i].params, xi)  # noqa: B023
+            params=jax.tree.map(
+              lambda u, n: u - gamma * n, states[i].params, xi
+            )  # noqa: B023
           )
         # float64; 50 steps.
         self.assertAlmostEqual(
           float(sums[0]["loss"]), float(sums[1]["loss"]), delta=1e-12
         )
-      events = [t.events(x) for t, x in zip((full, reduced), states, strict=True)]
+      events = [
+        t.events(x) for t, x in zip((full, reduced), states, strict=True)
+      ]
       self.assertEqual(*(int(e["anneal"]) for e in events))
       self.assertBetween(int(events[0]["anneal"]), 1, num_steps - 1)
       for ours, theirs in zip(
         project(states[0].params), states[1].params, strict=True
       ):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
-
 
   def test_reduced_test_outputs_have_the_full_law(self):
     # At step 0, r(x) is a sum over rows of +-relu of N(0, tau0^2 |x|^2) draws
@@ -109,7 +120,13 @@ class BasesTest(absltest.TestCase):
     )
     rank = task.data.examples["x1"].shape[-1]
     problem = data.sample_problem(
-      config.seeds, dim=60, num_train=40, num_test=5, p0=0.3, q0=0.2, r=0.3,
+      config.seeds,
+      dim=60,
+      num_train=40,
+      num_test=5,
+      p0=0.3,
+      q0=0.2,
+      r=0.3,
       q_norm=2.0,
     )
     rotated, _, _ = data.rotate_to_span(problem)
@@ -121,9 +138,9 @@ class BasesTest(absltest.TestCase):
       with jax.enable_x64(True):
         roots = jax.vmap(prng.root_key)(jnp.arange(256))
         states = jax.vmap(task.init)(roots, task.data)
-        r = jax.vmap(
-          lambda st, xi: network.test_output(st, xi[None], rank)[0]
-        )(states, jnp.asarray(part))
+        r = jax.vmap(lambda st, xi: network.test_output(st, xi[None], rank)[0])(
+          states, jnp.asarray(part)
+        )
       squares = np.asarray(r) ** 2 / (0.1**2 * expected / 4)
       error = squares.std(ddof=1) / np.sqrt(256)
       self.assertLess(abs(squares.mean() - 1), 4 * error)

@@ -62,7 +62,14 @@ class ReferenceTest(parameterized.TestCase):
     # Annealing inside the 50 steps: at the loss the plain loop has at step 20.
     with jax.enable_x64(dtype == "float64"):
       problem = data.sample_problem(
-        (3,), dim=12, num_train=24, num_test=8, p0=0.2, q0=0.2, r=0.3, q_norm=2.0
+        (3,),
+        dim=12,
+        num_train=24,
+        num_test=8,
+        p0=0.2,
+        q0=0.2,
+        r=0.3,
+        q_norm=2.0,
       )
       for threshold in (None, "at_20"):
         if threshold:
@@ -80,8 +87,10 @@ class ReferenceTest(parameterized.TestCase):
       carry, _ = compiled.advance(compiled.init(), NUM_STEPS, True)
       end = compiled.fetch(carry).state
       got = end.params
-      self.assertEqual(int(compiled.fetch(
-        compiled.evaluate(carry)).events["anneal"][0]), annealed)
+      self.assertEqual(
+        int(compiled.fetch(compiled.evaluate(carry)).events["anneal"][0]),
+        annealed,
+      )
     for ours, theirs in zip(got, weights, strict=True):
       gap = np.linalg.norm(ours[0] - theirs) / np.linalg.norm(theirs)
       self.assertLess(gap, tolerance)
@@ -123,7 +132,9 @@ class GradientTest(absltest.TestCase):
     head = reference.Weights(*(rng.choice([-0.2, 0.2], 6) for _ in range(2)))
     weights = reference.Weights(*(rng.normal(size=(6, 4)) for _ in range(2)))
     inputs = reference.Inputs(
-      rng.normal(size=(9, 4)), rng.normal(size=(9, 4)), rng.choice([-1.0, 1.0], 9)
+      rng.normal(size=(9, 4)),
+      rng.normal(size=(9, 4)),
+      rng.choice([-1.0, 1.0], 9),
     )
     _, grads = reference.gradient(head, weights, inputs)
     h = 1e-6

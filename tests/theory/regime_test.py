@@ -46,7 +46,9 @@ class StationaryTest(parameterized.TestCase):
 
 
 class NoiseStdTest(parameterized.TestCase):
-  @parameterized.product(rate=(0.1, 0.01), weight_decay=(0.0, 0.3), steps=(0, 1, 37))
+  @parameterized.product(
+    rate=(0.1, 0.01), weight_decay=(0.0, 0.3), steps=(0, 1, 37)
+  )
   def test_closed_form_is_the_recursion_of_footnote_2(
     self, rate, weight_decay, steps
   ):
@@ -114,9 +116,7 @@ class ResolveTest(absltest.TestCase):
     self.assertTrue(holds(s, "width of V", rows=10**30))
     self.assertTrue(holds(s._replace(r=1e-3), "Q suppressed"))
     self.assertFalse(holds(s._replace(r=0.5), "Q suppressed"))
-    self.assertFalse(
-      holds(s._replace(weight_decay=1.0), "P not crushed")
-    )
+    self.assertFalse(holds(s._replace(weight_decay=1.0), "P not crushed"))
 
   def test_arms_share_everything_but_the_schedule(self):
     config = testing.run_config(theory_config.get_config("split"), {})
