@@ -10,8 +10,8 @@ def pick(presets, arg):
   arg = arg or next(iter(presets))
   if arg not in presets:
     raise ValueError(
-      f"Unknown preset {arg!r}: name one of {', '.join(presets)} after the colon"
-      " of --config."
+      f"Unknown preset {arg!r}: name one of {', '.join(presets)} after the"
+      " colon of --config."
     )
   return presets[arg]()
 

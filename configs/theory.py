@@ -5,7 +5,7 @@ Reproduces the order of learning of Theorems 3.4 and 3.5 (Li, Wei and Ma, 2019).
   python -m lro_jax.main --config=configs/theory.py --workdir=runs/theory
 
 Presets, after a colon (`--config=configs/theory.py:paper`):
-  default      both engines on the split (1.1), side by side: a grid of two cells
+  default      both engines on the split (1.1), side by side: two grid cells
   limit        the infinite-width engine alone; split is the same
   network      an actual net alone, at sizes where its width shows something
   paper        Assumption 3.3 exactly, for any --config.data.dim and .data.kappa

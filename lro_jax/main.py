@@ -20,9 +20,10 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from lro_jax.core import config as config_lib
-from lro_jax.core import loop, metrics, steps
-from lro_jax.core.config import ConfigDict, Run, UserError
+from lro_jax.core import folders, loop, metrics, placement
+from lro_jax.core.config import Run
 from lro_jax.core.progress import Progress, clock
+from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.report import page
 from lro_jax.theory import regime
 from lro_jax.theory import task as theory
@@ -107,21 +108,21 @@ def run_all(
       f"--only={only} fits no run: the runs are"
       f" {', '.join(run.name for run in runs)}."
     )
-  folders = {run.name: loop.run_folder(workdir, run) for run in runs}
-  with _freeing_what_never_began([folders[run.name] for run in chosen]):
+  where = {run.name: folders.run_folder(workdir, run) for run in runs}
+  with _freeing_what_never_began([where[run.name] for run in chosen]):
     for run in chosen:
-      loop.claim(folders[run.name], run.config)
+      folders.claim(where[run.name], run.config)
     record = experiment_record(config, runs)
     metrics.write_json(workdir / "experiment.json", record)
-    _run_chosen(chosen, folders, track)
-  if only == "*" or all(loop.is_done(f) for f in folders.values()):
+    _run_chosen(chosen, where, track)
+  if only == "*" or all(folders.is_done(f) for f in where.values()):
     print(page.write(workdir))
   logging.info("All done in %s.", clock(time.monotonic() - started))
 
 
-def _run_chosen(chosen: list[Run], folders: dict[str, pathlib.Path], track):
+def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
   """Trains what is not finished yet."""
-  todo = [run for run in chosen if not loop.is_done(folders[run.name])]
+  todo = [run for run in chosen if not folders.is_done(where[run.name])]
   if len(todo) < len(chosen):
     logging.info(
       "%d of %d runs are finished already.",
@@ -129,7 +130,8 @@ def _run_chosen(chosen: list[Run], folders: dict[str, pathlib.Path], track):
       len(chosen),
     )
   devices = {
-    run.name: steps.num_devices(track.num_devices(run.config)) for run in todo
+    run.name: placement.num_devices(track.num_devices(run.config))
+    for run in todo
   }
   progress = Progress(len(todo))
   shown = set()
@@ -141,12 +143,12 @@ def _run_chosen(chosen: list[Run], folders: dict[str, pathlib.Path], track):
       logging.info("Regime of %s:\n  %s", run.name, text)
     with _one_sentence_when_out_of_memory(run.name):
       task = track.make(
-        run.config, axis_name=steps.axis_name(devices[run.name])
+        run.config, axis_name=placement.axis_name(devices[run.name])
       )
       loop.run(
         task,
         run.config,
-        folders[run.name],
+        where[run.name],
         steps_per_epoch=track.STEPS_PER_EPOCH,
         devices=devices[run.name],
         progress=progress,

@@ -8,7 +8,7 @@ import jax
 from absl.testing import absltest, parameterized
 
 from lro_jax import main
-from lro_jax.core import loop
+from lro_jax.core import folders, loop
 from tests import testing
 
 PRESETS = ("default", "limit", "network", "split", "paper", "convergence")
@@ -103,7 +103,7 @@ class RefusedWorkdirTest(RefusedTestCase):
   def test_another_config_is_refused_by_field_and_nothing_changes(self):
     made_by = testing.experiment("limit", {"data.r": 0.125})
     for run in main.expand(made_by):
-      loop.claim(loop.run_folder(self.workdir, run), run.config)
+      folders.claim(folders.run_folder(self.workdir, run), run.config)
     with no_device():
       text = self.refused(
         testing.experiment("limit", {"data.r": 0.0625}),
@@ -113,7 +113,7 @@ class RefusedWorkdirTest(RefusedTestCase):
       )
     self.assertNotIn("data.dim", text)
     for run in main.expand(made_by):
-      loop.claim(loop.run_folder(self.workdir, run), run.config)
+      folders.claim(folders.run_folder(self.workdir, run), run.config)
 
   # The tests may run as root, whom permission bits do not stop.
   def test_a_workdir_that_cannot_be_written_is_named(self):
@@ -134,7 +134,7 @@ class RefusedLaterTest(RefusedTestCase):
       self.refused(testing.experiment(preset, testing.TINY | fields), *words)
     # The mended command is not refused the folders of the bad one.
     for run in main.expand(testing.experiment(preset, testing.TINY)):
-      loop.claim(loop.run_folder(self.workdir, run), run.config)
+      folders.claim(folders.run_folder(self.workdir, run), run.config)
 
   @parameterized.parameters(
     ("limit", "data.p0", "No P-only", "p0 0,"),

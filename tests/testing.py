@@ -13,9 +13,9 @@ from unittest import mock
 
 from configs import theory as theory_config
 from lro_jax import main
-from lro_jax.core import loop, metrics, steps
-from lro_jax.core.config import ConfigDict, UserError
+from lro_jax.core import folders, loop, metrics, placement
 from lro_jax.core.progress import Progress
+from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.report import figures
 
 # As small as a run of two arms can be. No loss is ever reached in three steps.
@@ -91,14 +91,14 @@ def make_task(config: ConfigDict, devices: int = 1):
   """The Task of a run's config."""
   track = main.track_of(config)
   track.validate(config)
-  return track.make(config, axis_name=steps.axis_name(devices))
+  return track.make(config, axis_name=placement.axis_name(devices))
 
 
 def run(
   config: ConfigDict, folder: pathlib.Path, *, devices: int = 1, **kwargs
 ):
   """Runs one run's config in a folder; returns record and metric rows."""
-  loop.claim(folder, config)
+  folders.claim(folder, config)
   loop.run(
     make_task(config, devices),
     config,

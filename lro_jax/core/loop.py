@@ -3,10 +3,7 @@
 import collections
 import contextlib
 import math
-import os
 import pathlib
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,24 +12,19 @@ import jax
 import numpy as np
 from absl import logging
 
-import lro_jax
-from lro_jax.core import checkpoint, metrics, steps
-from lro_jax.core.config import (
-  ConfigDict,
-  Run,
-  UserError,
-  differences,
-  to_steps,
-)
+from lro_jax.core import checkpoint, folders, metrics, steps
 from lro_jax.core.progress import Progress
+from lro_jax.core.schema import ConfigDict, UserError, to_steps
 from lro_jax.core.task import NOT_YET, DivergedError, Task
 
 # Device calls whose results the host has not waited for. More would deadlock
 # some jaxlib releases on several CPU devices, and would not be faster.
 IN_FLIGHT = 2
 
-DONE, RUNNING = "done", "running"
+
 STATUS_OF_EVENT = {"stop": "stopped", "diverge": "diverged"}
+
+
 AT_MAX_STEPS = "max_steps"
 
 
@@ -56,68 +48,6 @@ def eval_steps(
   if every:
     wanted |= set(range(0, max_steps, every))
   return sorted(s for s in wanted if s <= max_steps)
-
-
-def versions() -> dict[str, str]:
-  """Versions, devices and commit that a result depends on. Ours."""
-  try:
-    commit = subprocess.run(
-      ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-      cwd=pathlib.Path(lro_jax.__file__).parent,
-      capture_output=True,
-      text=True,
-      timeout=10,
-    ).stdout.strip()
-  except (OSError, subprocess.SubprocessError):
-    commit = ""
-  from importlib import metadata
-
-  packages = ("jax", "jaxlib", "flax", "optax", "numpy")
-  return {name: metadata.version(name) for name in packages} | {
-    "lro_jax": lro_jax.__version__,
-    "python": platform.python_version(),
-    "commit": commit or "unknown",
-    "backend": jax.default_backend(),
-    "device_kind": jax.local_devices()[0].device_kind,
-    "host_cores": str(os.cpu_count()),
-  }
-
-
-def run_folder(workdir: pathlib.Path, run: Run) -> pathlib.Path:
-  """Where a run lives: `<workdir>/<arm>/<cell>`. Ours."""
-  return workdir / run.arm / run.cell
-
-
-def is_done(folder: pathlib.Path) -> bool:
-  """Whether the run in this folder has ended. Ours."""
-  path = folder / metrics.RUN
-  return path.exists() and metrics.read_json(path)["status"] == DONE
-
-
-def claim(folder: pathlib.Path, config: ConfigDict) -> None:
-  """Makes the run folder this config's, or finds that it already is. Ours.
-
-  Raises:
-    UserError: it belongs to another config (fields named), or cannot be
-      written.
-  """
-  path = folder / metrics.CONFIG
-  ours = metrics.plain(config.to_dict())
-  if path.exists():
-    theirs = metrics.read_json(path)
-    if theirs != ours:
-      fields = "; ".join(differences(ours, theirs))
-      raise UserError(
-        f"{folder} was made by another config ({fields}): choose another"
-        " --workdir, or set these fields back."
-      )
-  try:
-    metrics.write_json(path, ours)
-  except OSError as error:
-    raise UserError(
-      f"Cannot write {folder} ({error.strerror}): choose a --workdir you may"
-      " write to, with room on its disk."
-    ) from error
 
 
 class _Log:
@@ -240,8 +170,8 @@ def _run(
   compiled = steps.compile_task(task, devices)
   record = {
     "name": name,
-    "status": RUNNING,
-    "versions": versions(),
+    "status": folders.RUNNING,
+    "versions": folders.versions(),
     "num_devices": devices,
     "facts": task.facts,
     "wall_seconds": 0.0,
@@ -332,7 +262,7 @@ def _run(
     drain(0)
     result = _result(task, last)
     record |= {
-      "status": DONE,
+      "status": folders.DONE,
       "seeds": {str(s): v for s, v in result.seeds.items()},
       "wall_seconds": wall_seconds(),
       "state_digest": checkpoint.digest(compiled.fetch(carry.state)),

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lro_jax.core.config import UserError
+from lro_jax.core.schema import UserError
 
 METRICS, RUN, CONFIG = "metrics.jsonl", "run.json", "config.json"
 

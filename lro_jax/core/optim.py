@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from lro_jax.core import prng
-from lro_jax.core.config import UserError
+from lro_jax.core.schema import UserError
 from lro_jax.core.task import NOT_YET, Array, Data, TrainState, Tree, latch
 
 
@@ -106,8 +106,8 @@ def anneal_on_loss(
   """
   if not 0 < factor <= 1:
     raise UserError(
-      f"Got anneal factor {factor}: it must be in (0, 1], the annealed rate over"
-      " the initial one."
+      f"Got anneal factor {factor}: it must be in (0, 1], the annealed rate"
+      " over the initial one."
     )
 
   def init_fn(params):
@@ -166,9 +166,9 @@ def make(
   """
   if not callable(learning_rate) and learning_rate * weight_decay >= 1:
     raise UserError(
-      f"Got learning_rate {learning_rate} and weight_decay {weight_decay}: their"
-      " product must be below 1, or one update flips the sign of every weight;"
-      " lower either."
+      f"Got learning_rate {learning_rate} and weight_decay {weight_decay}:"
+      " their product must be below 1, or one update flips the sign of every"
+      " weight; lower either."
     )
   links = [
     add_gaussian_noise(noise_std, noise_key),

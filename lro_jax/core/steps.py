@@ -13,15 +13,14 @@ happens to look.
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import jax_utils
 
-from lro_jax.core import prng
-from lro_jax.core.config import UserError
+from lro_jax.core import placement, prng
 from lro_jax.core.task import (
   NOT_YET,
   Array,
@@ -31,8 +30,6 @@ from lro_jax.core.task import (
   Tree,
   is_over,
 )
-
-AXIS_NAME = "batch"
 
 
 class Carry(NamedTuple):
@@ -98,29 +95,6 @@ class Compiled(NamedTuple):
   put: Callable[[Tree], Carry]
 
 
-def num_devices(requested: int) -> int:
-  """The number of devices a run uses. Ours.
-
-  Args:
-    requested: 0 for all there are.
-
-  Raises:
-    UserError: more are requested than there are.
-  """
-  available = jax.local_device_count()
-  if requested > available:
-    raise UserError(
-      f"Got train.num_devices {requested}, but this host has {available}"
-      f" ({jax.default_backend()}): ask for at most {available}, or 0 for all."
-    )
-  return requested or available
-
-
-def axis_name(devices: int) -> str | None:
-  """Name of the device axis for `psum`, None on one device. Ours."""
-  return AXIS_NAME if devices > 1 else None
-
-
 def select(condition: Array, on_true: Tree, on_false: Tree) -> Tree:
   """Per seed, one tree or the other. Leaves [s, ...], condition [s]. Ours."""
 
@@ -133,33 +107,6 @@ def select(condition: Array, on_true: Tree, on_false: Tree) -> Tree:
     return jnp.where(condition.reshape(shape), a, b)
 
   return jax.tree.map(pick, on_true, on_false)
-
-
-def split_examples(data: Data, devices: int) -> Data:
-  """Gives each device its share of the examples, padded with zeros. Ours.
-
-  Args:
-    data: examples [s, n, ...], shared [s, ...].
-    devices: number k of devices.
-
-  Returns:
-    Data with examples [k, s, ceil(n / k), ...] and shared [k, s, ...].
-  """
-
-  def split(x):
-    x = np.asarray(x)
-    pad = -x.shape[1] % devices
-    x = np.pad(x, [(0, 0), (0, pad)] + [(0, 0)] * (x.ndim - 2))
-    x = x.reshape(x.shape[0], devices, -1, *x.shape[2:])
-    return np.moveaxis(x, 1, 0)
-
-  def repeat(x):
-    x = np.asarray(x)
-    return np.broadcast_to(x, (devices, *x.shape))
-
-  return Data(
-    jax.tree.map(split, data.examples), jax.tree.map(repeat, data.shared)
-  )
 
 
 def _evaluate(task: Task, state: Tree, data: Data, axis: str | None):
@@ -237,7 +184,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
   Returns:
     The entry points. Call them inside `jax.enable_x64(task.x64)`.
   """
-  axis = axis_name(devices)
+  axis = placement.axis_name(devices)
   body = one_step(task, axis)
   seeds = np.asarray(task.seeds, np.uint32)
 
@@ -292,25 +239,25 @@ def compile_task(task: Task, devices: int) -> Compiled:
     data, eval_data = jax.device_put((task.data, task.eval_data))
     run_init, run_evaluate = jax.jit(init), jax.jit(evaluate)
     run_advance = jax.jit(advance, donate_argnums=0)
-    fetch, put = _to_numpy, _to_device
+    fetch, put = placement.to_numpy, placement.to_device
   else:
     used = jax.local_devices()[:devices]
     pmap = functools.partial(jax.pmap, axis_name=axis, devices=used)
     sharded = jax.pmap(lambda x: x, devices=used)
     data, eval_data = sharded(
       (
-        split_examples(task.data, devices),
-        split_examples(task.eval_data, devices),
+        placement.split_examples(task.data, devices),
+        placement.split_examples(task.eval_data, devices),
       )
     )
     run_init, run_evaluate = pmap(init), pmap(evaluate)
     run_advance = pmap(advance, in_axes=(0, 0, 0, None, None), donate_argnums=0)
 
     def fetch(tree):
-      return _to_numpy(jax_utils.unreplicate(tree))
+      return placement.to_numpy(jax_utils.unreplicate(tree))
 
     def put(tree):
-      return jax_utils.replicate(_to_device(tree), used)
+      return jax_utils.replicate(placement.to_device(tree), used)
 
   return Compiled(
     init=lambda: run_init(data, eval_data),
@@ -322,33 +269,3 @@ def compile_task(task: Task, devices: int) -> Compiled:
     fetch=fetch,
     put=put,
   )
-
-
-def _is_key(x) -> bool:
-  return isinstance(x, jax.Array) and jnp.issubdtype(
-    x.dtype, jax.dtypes.prng_key
-  )
-
-
-class KeyData(NamedTuple):
-  """A PRNG key as plain integers, uint32 [..., 2]."""
-
-  data: Any
-
-
-def _to_numpy(tree: Tree) -> Tree:
-  tree = jax.tree.map(
-    lambda x: KeyData(jax.random.key_data(x)) if _is_key(x) else x, tree
-  )
-  # A copy, never a view: on the CPU `device_get` may alias a buffer that the
-  # next call donates.
-  return jax.tree.map(np.array, jax.device_get(tree))
-
-
-def _to_device(tree: Tree) -> Tree:
-  def put(x):
-    if isinstance(x, KeyData):
-      return jax.random.wrap_key_data(jnp.asarray(x.data), impl="threefry2x32")
-    return jnp.asarray(x)
-
-  return jax.tree.map(put, tree, is_leaf=lambda x: isinstance(x, KeyData))

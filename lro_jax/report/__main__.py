@@ -8,7 +8,7 @@ import sys
 
 from absl import app, flags
 
-from lro_jax.core.config import UserError
+from lro_jax.core.schema import UserError
 from lro_jax.report import page
 
 _WORKDIR = flags.DEFINE_string(

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from lro_jax.core import metrics
-from lro_jax.core.config import UserError
+from lro_jax.core.schema import UserError
 
 ANNEAL, END = "anneal", "end"
 DIVERGE = "diverge"

@@ -6,7 +6,7 @@ import math
 import pathlib
 
 from lro_jax.core import metrics
-from lro_jax.core.config import UserError
+from lro_jax.core.schema import UserError
 from lro_jax.report import collect, figures, tables
 from lro_jax.report.collect import END, Experiment, RunLog
 

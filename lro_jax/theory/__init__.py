@@ -1,8 +1,8 @@
 """The paper's analysis as runnable mathematics.
 
 Reading order, and the order in which files may import each other:
-reference, data, models, decomposition, regime, measure, arcsine, limit,
-network, task, convergence.
+reference, settings, data, models, decomposition, regime, measure, arcsine,
+kernels, limit, network, task, convergence.
 
 Letters, one meaning each in this package (shapes in brackets):
 
@@ -10,7 +10,7 @@ Letters, one meaning each in this package (shapes in brackets):
   m      hidden units; m/2 rows see each component
   x1, x2 P and Q component [d]                  y      label, -1 or +1
   w*     direction of P's margin gamma0 = 1/sqrt(d)
-  z, zeta  Q's vectors: ||z|| = q_norm, ||zeta|| = r q_norm, zeta orthogonal to z
+  z, zeta  Q's vectors: ||z|| = q_norm, ||zeta|| = r q_norm, zeta _|_ z
   alpha  Q's random length in [0, 1]
   p0, q0 probability of P-only and Q-only; p, q their empirical fractions
   M1, M2 indices of examples with x1 != 0, x2 != 0

@@ -1,12 +1,12 @@
 """arcsin(c exp(-u)) as a short sum of exponentials in u.
 
-The limit's kernel depends on the past through rho = exp(-u), where u grows step
-by step. A sum over the whole past of weights times exp(-k u) needs one running
-number per rate k; so once the arcsine is a sum of exponentials, the dynamics are
-Markov. Its power series is such a sum, with rates 1, 3, 5, ...; for two inputs
-at an angle r it takes 10 / r^2 of them. Here the first few odd rates are kept,
-and a few dozen more, ever wider apart, stand for all the rest, their weights
-found by non-negative least squares.
+The limit's kernel depends on the past through rho = exp(-u), where u grows
+step by step. A sum over the whole past of weights times exp(-k u) needs one
+running number per rate k; so once the arcsine is a sum of exponentials, the
+dynamics are Markov. Its power series is such a sum, with rates 1, 3, 5, ...;
+for two inputs at an angle r it takes 10 / r^2 of them. Here the first few odd
+rates are kept, and a few dozen more, ever wider apart, stand for all the rest,
+their weights found by non-negative least squares.
 
 One fit serves every cosine: c exp(-u) = exp(-(u - log c)), so the weights at
 cosine c are those at 1 times c^rate.

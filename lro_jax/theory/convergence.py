@@ -26,9 +26,9 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from lro_jax.core import config as config_lib
-from lro_jax.core import loop, metrics, steps
-from lro_jax.core.config import ConfigDict, UserError, to_steps
-from lro_jax.theory import models, regime
+from lro_jax.core import folders, metrics, steps
+from lro_jax.core.schema import ConfigDict, UserError, to_steps
+from lro_jax.theory import models, settings
 from lro_jax.theory import task as theory
 
 
@@ -59,7 +59,7 @@ def outputs_after(config: ConfigDict, num_steps: int) -> Outputs:
     ex = data.examples
     return r + models.q_output(g_at, ex["alpha"], ex["direction"])
 
-  is_limit = config.engine == regime.LIMIT
+  is_limit = config.engine == settings.LIMIT
   with jax.enable_x64(task.x64):
     compiled = steps.compile_task(task, 1)
     carry, _ = compiled.advance(compiled.init(), num_steps, True)
@@ -101,10 +101,10 @@ def table(run: ConfigDict, widths: Sequence[int]) -> dict[str, Any]:
     theory.validate(this)
     return outputs_after(this, num_steps)
 
-  limit = outputs(engine=regime.LIMIT).whole
+  limit = outputs(engine=settings.LIMIT).whole
   rows = []
   for m in widths:
-    net = outputs(engine=regime.NETWORK, m=m)
+    net = outputs(engine=settings.NETWORK, m=m)
     rows.append(
       {"m": m} | {k: rms_distance(v, limit) for k, v in net._asdict().items()}
     )
@@ -117,7 +117,7 @@ def table(run: ConfigDict, widths: Sequence[int]) -> dict[str, Any]:
     "rows": rows,
     "scale": float(np.abs(limit).max(1).mean()),
     "config": metrics.plain(run.to_dict()),
-    "versions": loop.versions(),
+    "versions": folders.versions(),
   } | {
     f"slope_{kind}": slope(widths, [row[kind] for row in rows])
     for kind in ("signal", "whole")

@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lro_jax.core.config import UserError
 from lro_jax.core.prng import Stream, root_key, stream_key
+from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array
 
 # Columns of `Vectors.directions`: b = -1, 0, +1 in z + b zeta.
@@ -258,7 +258,7 @@ def rotate_to_span(problem: Problem) -> tuple[Problem, int, np.ndarray]:
 
 
 def directions_in_plane(r: float, q_norm: float) -> np.ndarray:
-  """Z - zeta, z, z + zeta in the basis (z, zeta) / lengths, [3, 2]. Ours."""
+  """z - zeta, z, z + zeta in the basis (z, zeta) / lengths, [3, 2]. Ours."""
   return q_norm * np.array([[1.0, -r], [1.0, 0.0], [1.0, r]])
 
 

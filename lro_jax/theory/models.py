@@ -64,7 +64,7 @@ def two_layer_with_patterns_of(
 
 
 def directions_output(u: Array, v: Array, directions: Array) -> Array:
-  """G at z - zeta, z, z + zeta, [3]. Paper: (3.5) on Q's three directions.
+  """g at z - zeta, z, z + zeta, [3]. Paper: (3.5) on Q's three directions.
 
   Args:
     u: head of the V block, [m/2].

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lro_jax.core import optim, prng
-from lro_jax.core.config import ConfigDict
 from lro_jax.core.prng import Stream
+from lro_jax.core.schema import ConfigDict
 from lro_jax.core.task import (
   NOT_YET,
   Array,
@@ -33,7 +33,7 @@ from lro_jax.core.task import (
 )
 from lro_jax.theory import data as data_lib
 from lro_jax.theory import decomposition, measure, models
-from lro_jax.theory.regime import Setting
+from lro_jax.theory.settings import Setting
 
 REDUCED, FULL = "reduced", "full"
 
@@ -229,7 +229,7 @@ def make(
 
 
 def test_output(state: TrainState, x1: Array, rank: int) -> Array:
-  """R on any x1, [n]: trained coordinates, and the noise beyond them. Ours.
+  """r on any x1, [n]: trained coordinates, and the noise beyond them. Ours.
 
   Args:
     state: the engine's state; W is [m/2, rank].

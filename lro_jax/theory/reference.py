@@ -26,7 +26,7 @@ class Inputs(NamedTuple):
 
 
 def output(head: Weights, weights: Weights, inputs: Inputs) -> np.ndarray:
-  """F = N_W(w, W; x1) + N_V(v, V; x2), [N]. Paper: Section 2."""
+  """f = N_W(w, W; x1) + N_V(v, V; x2), [N]. Paper: Section 2."""
   r = np.maximum(inputs.x1 @ weights.w.T, 0) @ head.w
   g = np.maximum(inputs.x2 @ weights.v.T, 0) @ head.v
   return r + g

@@ -2,18 +2,18 @@
 
 import jax
 
-from lro_jax.core import config as config_lib
-from lro_jax.core.config import ConfigDict, UserError, choice, integer, real
+from lro_jax.core import schema
+from lro_jax.core.schema import ConfigDict, UserError, choice, integer, real
 from lro_jax.core.task import Task
-from lro_jax.theory import data, limit, network, regime
+from lro_jax.theory import data, limit, network, regime, settings
 
 SCHEMA = {
-  "name": config_lib.text(),
+  "name": schema.text(),
   "track": choice("theory"),
-  "engine": choice(regime.LIMIT, regime.NETWORK),
-  "seeds": config_lib.seeds_rule(),
+  "engine": choice(settings.LIMIT, settings.NETWORK),
+  "seeds": schema.seeds_rule(),
   "max_seeds": integer(0),
-  "data.scaling": choice(regime.FREE, regime.ASSUMPTION_3_3),
+  "data.scaling": choice(settings.FREE, settings.ASSUMPTION_3_3),
   "data.kappa": real(0, 1, open_low=True),
   "data.dim": integer(2, 10**6),
   "data.num_train": integer(2, 10**6),
@@ -27,22 +27,22 @@ SCHEMA = {
   "model.basis": choice(network.REDUCED, network.FULL),
   "model.init_std": real(0, open_low=True),
   "model.dtype": choice("float32", "float64"),
-  "optim.algorithm": choice(regime.LARGE, regime.SMALL),
+  "optim.algorithm": choice(settings.LARGE, settings.SMALL),
   "optim.large_learning_rate": real(0, open_low=True),
   "optim.small_learning_rate": real(0, open_low=True),
   "optim.anneal_excess": real(0),
   "optim.stop_loss": real(0),
   "optim.weight_decay": real(0),
   "optim.noise_std": real(0),
-  "optim.stationary": choice("none", *regime.STATIONARY),
+  "optim.stationary": choice("none", *settings.STATIONARY),
   "limit.stride": integer(1),
-  "train.max": config_lib.duration(),
+  "train.max": schema.duration(),
   "train.steps_per_call": integer(1),
   "train.num_devices": integer(0),
   "eval.per_decade": integer(0, 1000),
-  "eval.every": config_lib.Rule(
+  "eval.every": schema.Rule(
     "a duration such as '500 steps', or 'never'",
-    lambda v: v == "never" or config_lib.duration().accepts(v),
+    lambda v: v == "never" or schema.duration().accepts(v),
   ),
   "checkpoint.minutes": real(0),
   "checkpoint.keep": integer(1),
@@ -63,14 +63,14 @@ def validate(config: ConfigDict) -> None:
   Raises:
     UserError: fields that do not fit together.
   """
-  setting = regime.resolve(config)
-  if config.engine == regime.LIMIT and config.train.num_devices > 1:
+  setting = settings.resolve(config)
+  if config.engine == settings.LIMIT and config.train.num_devices > 1:
     raise UserError(
       f"Got train.num_devices {config.train.num_devices} for the limit engine:"
       " its state is one recursion over all examples and runs on one device;"
       " set 0 or 1, and spread runs over hosts with --only."
     )
-  if config.engine == regime.LIMIT and setting.r == 0:
+  if config.engine == settings.LIMIT and setting.r == 0:
     raise UserError(
       "Got data.r 0 for the limit engine: z - zeta, z and z + zeta would be one"
       " point with two labels; give r > 0."
@@ -87,7 +87,7 @@ def conditions(config: ConfigDict) -> list[regime.Condition]:
   """The regime report of a run. Paper: Assumptions 3.1-3.3."""
   rows_w, rows_v = network.rows(config)
   return regime.report(
-    regime.resolve(config),
+    settings.resolve(config),
     engine=config.engine,
     rows_w=rows_w,
     rows_v=rows_v,
@@ -96,7 +96,7 @@ def conditions(config: ConfigDict) -> list[regime.Condition]:
 
 def num_devices(config: ConfigDict) -> int:
   """Devices the config asks for; 0 stands for all there are. Ours."""
-  return 1 if config.engine == regime.LIMIT else config.train.num_devices
+  return 1 if config.engine == settings.LIMIT else config.train.num_devices
 
 
 def make(config: ConfigDict, *, axis_name: str | None) -> Task:
@@ -112,7 +112,7 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
   Raises:
     UserError: a seed drew no P-only or no Q-only example.
   """
-  setting = regime.resolve(config)
+  setting = settings.resolve(config)
   problem = data.sample_problem(
     network.config_seeds(config),
     dim=setting.dim,
@@ -127,13 +127,13 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     "data": f"P/Q distribution, sha256 {data.digest(problem)}",
     "setting": setting._asdict(),
     "expected_events": ["anneal", "stop"]
-    if config.optim.algorithm == regime.LARGE
+    if config.optim.algorithm == settings.LARGE
     else ["stop"],
     "regime": regime.as_facts(conditions(config)),
     # z - zeta, z, z + zeta in their plane, for Figure 2.
     "figure_2": data.directions_in_plane(setting.r, setting.q_norm).tolist(),
   }
-  if config.engine == regime.LIMIT:
+  if config.engine == settings.LIMIT:
     with jax.enable_x64(True):
       task = limit.make(config, setting, problem)
   else:

@@ -9,19 +9,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lro_jax.core import config as config_lib
-from lro_jax.core.config import UserError
+from lro_jax.core import schema
+from lro_jax.core.schema import UserError
 
 ConfigDict = ml_collections.ConfigDict
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 SCHEMA = {
-  "name": config_lib.text(),
-  "seeds": config_lib.seeds_rule(),
-  "data.dim": config_lib.integer(2, 1000),
-  "data.kappa": config_lib.real(0, 1, open_low=True),
-  "optim.algorithm": config_lib.choice("large", "small"),
-  "optim.rate": config_lib.real(0, open_low=True),
-  "train.max": config_lib.duration(),
+  "name": schema.text(),
+  "seeds": schema.seeds_rule(),
+  "data.dim": schema.integer(2, 1000),
+  "data.kappa": schema.real(0, 1, open_low=True),
+  "optim.algorithm": schema.choice("large", "small"),
+  "optim.rate": schema.real(0, open_low=True),
+  "train.max": schema.duration(),
 }
 
 
@@ -54,7 +55,7 @@ class RulesTest(parameterized.TestCase):
   @example(value=1.0, low=1.0, high=1.0)
   def test_bounds_are_inside_unless_open(self, value, low, high):
     for open_low, open_high in itertools.product((False, True), repeat=2):
-      rule = config_lib.real(low, high, open_low=open_low, open_high=open_high)
+      rule = schema.real(low, high, open_low=open_low, open_high=open_high)
       expected = low <= value <= high
       if open_low:
         expected = expected and value != low
@@ -69,13 +70,13 @@ class RulesTest(parameterized.TestCase):
     math.nan, math.inf, -math.inf, True, False, "1", None, ((1.0,),), 10**400
   )
   def test_a_real_is_a_finite_number(self, value):
-    self.assertFalse(config_lib.real().accepts(value))
+    self.assertFalse(schema.real().accepts(value))
 
   @given(st.integers(), st.integers(-5, 5), st.integers(0, 9) | st.none())
   @example(1, 0, 0)
   def test_integers_have_closed_bounds(self, value, low, width):
     high = None if width is None else low + width
-    rule = config_lib.integer(low, high)
+    rule = schema.integer(low, high)
     inside = value >= low and (high is None or value <= high)
     self.assertEqual(rule.accepts(value), inside)
     self.assertFalse(rule.accepts(float(low)))
@@ -85,10 +86,10 @@ class RulesTest(parameterized.TestCase):
 
   @parameterized.parameters(True, False, 1.0, "1", None, math.nan)
   def test_an_integer_is_nothing_else(self, value):
-    self.assertFalse(config_lib.integer(0, 5).accepts(value))
+    self.assertFalse(schema.integer(0, 5).accepts(value))
 
   def test_a_choice_is_of_value_and_type(self):
-    rule = config_lib.choice("none", 1, True)
+    rule = schema.choice("none", 1, True)
     for value in ("none", 1, True):
       self.assertTrue(rule.accepts(value))
       self.assertIn(repr(value), rule.allowed)
@@ -97,8 +98,8 @@ class RulesTest(parameterized.TestCase):
 
   @parameterized.parameters("", None, 3, (("a",),))
   def test_a_text_is_not_empty(self, value):
-    self.assertFalse(config_lib.text().accepts(value))
-    self.assertTrue(config_lib.text().accepts("a"))
+    self.assertFalse(schema.text().accepts(value))
+    self.assertTrue(schema.text().accepts("a"))
 
   @given(st.lists(st.integers(-2, 2**31 + 2) | st.integers(0, 3), max_size=4))
   @example([2**31 - 1])
@@ -109,24 +110,24 @@ class RulesTest(parameterized.TestCase):
       and len(set(seeds)) == len(seeds)
       and all(0 <= s < 2**31 for s in seeds)
     )
-    self.assertEqual(config_lib.seeds_rule().accepts(tuple(seeds)), expected)
+    self.assertEqual(schema.seeds_rule().accepts(tuple(seeds)), expected)
 
   @parameterized.parameters(([0, 1],), (0,), ((0, 1.0),), ((False,),), ("01",))
   def test_seeds_are_a_tuple_of_integers(self, value):
-    self.assertFalse(config_lib.seeds_rule().accepts(value))
+    self.assertFalse(schema.seeds_rule().accepts(value))
 
 
 class DurationTest(parameterized.TestCase):
   @given(st.integers(0, 10**9), st.integers(1, 10**4))
   def test_steps_are_steps_whatever_an_epoch_is(self, number, per_epoch):
     for text in (f"{number} steps", f" {number}step "):
-      self.assertTrue(config_lib.duration().accepts(text))
-      got = config_lib.to_steps(text, steps_per_epoch=per_epoch)
+      self.assertTrue(schema.duration().accepts(text))
+      got = schema.to_steps(text, steps_per_epoch=per_epoch)
       self.assertEqual(got, max(1, number))
 
   @given(st.decimals(0, 1000, places=2), st.integers(1, 10**4))
   def test_epochs_are_the_nearest_whole_number_of_steps(self, epochs, each):
-    got = config_lib.to_steps(f"{epochs} epochs", steps_per_epoch=each)
+    got = schema.to_steps(f"{epochs} epochs", steps_per_epoch=each)
     self.assertGreaterEqual(got, 1)
     if got > 1:
       # 1e-9: the product is taken in double precision.
@@ -134,33 +135,33 @@ class DurationTest(parameterized.TestCase):
 
   def test_no_duration_is_shorter_than_one_step(self):
     for text in ("0 steps", "0.001 epochs"):
-      self.assertEqual(config_lib.to_steps(text, steps_per_epoch=3), 1)
+      self.assertEqual(schema.to_steps(text, steps_per_epoch=3), 1)
 
   @parameterized.parameters(
     "100", "", "steps", "-1 steps", "1e3 steps", "5 minutes", "5 steps 2 epochs"
   )
   def test_a_text_without_number_and_unit_is_refused(self, text):
-    self.assertFalse(config_lib.duration().accepts(text))
+    self.assertFalse(schema.duration().accepts(text))
     with self.assertRaisesRegex(UserError, "write the unit") as e:
-      config_lib.to_steps(text, steps_per_epoch=1)
+      schema.to_steps(text, steps_per_epoch=1)
     self.assertIn(repr(text), str(e.exception))
 
   @parameterized.parameters(100, 1.5, None)
   def test_a_bare_number_is_refused(self, value):
-    self.assertFalse(config_lib.duration().accepts(value))
+    self.assertFalse(schema.duration().accepts(value))
     with self.assertRaisesRegex(UserError, "'5000 steps' or '60 epochs'"):
-      config_lib.to_steps(value, steps_per_epoch=1)
+      schema.to_steps(value, steps_per_epoch=1)
 
 
 class CheckTest(parameterized.TestCase):
   def refusal(self, change, *words):
     (run,) = expand()
     fields = ConfigDict(run.config.to_dict())
-    config_lib.check(fields, SCHEMA)
+    schema.check(fields, SCHEMA)
     with fields.ignore_type():
       change(fields)
     with self.assertRaises(UserError) as e:
-      config_lib.check(fields, SCHEMA)
+      schema.check(fields, SCHEMA)
     message = str(e.exception)
     self.assertNotIn("\n", message)
     for word in words:
@@ -194,7 +195,7 @@ class CheckTest(parameterized.TestCase):
     self.refusal(change, "'data.kapa'", "mean 'data.kappa'", *SCHEMA)
 
   def test_an_unknown_field_far_from_all_others_suggests_nothing(self):
-    self.assertEqual(config_lib.nearest("zzz", SCHEMA), "")
+    self.assertEqual(schema.nearest("zzz", SCHEMA), "")
 
   def test_a_missing_field_is_named_with_what_it_must_be(self):
     def change(fields):
@@ -253,8 +254,8 @@ class ExpandTest(parameterized.TestCase):
 
   def test_every_run_is_valid_by_itself_and_holds_no_experiment_field(self):
     for run in expand(arms=self.ARMS, grid=self.GRID):
-      self.assertEqual(set(config_lib.flatten(run.config)), set(SCHEMA))
-      config_lib.check(run.config, SCHEMA)
+      self.assertEqual(set(schema.flatten(run.config)), set(SCHEMA))
+      schema.check(run.config, SCHEMA)
       with self.assertRaises((KeyError, AttributeError)):
         run.config.new_field = 1
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lro_jax.core import metrics
-from lro_jax.core.config import UserError
+from lro_jax.core.schema import UserError
 
 # Values that JSON gives back as they were.
 SCALARS = (

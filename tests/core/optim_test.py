@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lro_jax.core import optim, prng
-from lro_jax.core.config import UserError
+from lro_jax.core.schema import UserError
 from lro_jax.core.task import NOT_YET, TrainState
 
 # How far a sample statistic may lie from its law, in standard errors.

@@ -8,8 +8,8 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
-from lro_jax.core import steps
-from lro_jax.core.config import UserError
+from lro_jax.core import placement, steps
+from lro_jax.core.schema import UserError
 from tests import testing
 
 NETWORK = {
@@ -179,12 +179,12 @@ class DevicesTest(parameterized.TestCase):
 
   def test_more_devices_than_there_are_is_refused(self):
     with self.assertRaisesRegex(UserError, "has 4"):
-      steps.num_devices(5)
-    self.assertEqual(steps.num_devices(0), 4)
+      placement.num_devices(5)
+    self.assertEqual(placement.num_devices(0), 4)
 
   def test_padding_examples_counts_for_nothing(self):
     task = testing.make_task(config(NETWORK))
-    split = steps.split_examples(task.data, 4)
+    split = placement.split_examples(task.data, 4)
     self.assertEqual(split.examples["y"].shape, (4, 3, 6))
     self.assertEqual((split.examples["weight"] > 0).sum(), 3 * 22)
     self.assertAlmostEqual(float(split.examples["weight"].sum()), 3, places=5)

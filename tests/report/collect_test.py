@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 from scipy import stats
 
 from lro_jax.core import metrics
-from lro_jax.core.config import UserError
+from lro_jax.core.schema import UserError
 from lro_jax.report import collect
 from tests.report import fake
 from tests.report.fake import row

@@ -7,7 +7,7 @@ import pathlib
 from lro_jax import main
 from lro_jax.core import metrics
 from lro_jax.report import collect
-from lro_jax.theory import data, regime
+from lro_jax.theory import data, regime, settings
 from tests import testing
 
 SEEDS = (0, 1, 2, 3)
@@ -49,7 +49,7 @@ def config_and_facts(engine, arm, fields=()):
   """config.json and run.json's facts of a run, as `main` makes them."""
   runs = main.expand(testing.experiment(engine, dict(fields)))
   config = next(run.config for run in runs if run.arm == arm)
-  setting = regime.resolve(config)
+  setting = settings.resolve(config)
   facts = {
     "setting": setting._asdict(),
     "expected_events": ["anneal", "stop"] if arm == "large" else ["stop"],

@@ -5,7 +5,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from lro_jax.core import prng
-from lro_jax.core.config import UserError
+from lro_jax.core.schema import UserError
 from lro_jax.theory import data
 
 DIM, NUM, P0, Q0, R, Q_NORM = 20, 20000, 0.15, 0.25, 0.3, 2.0

@@ -7,7 +7,7 @@ from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
 from lro_jax.core import steps
-from lro_jax.theory import regime
+from lro_jax.theory import settings
 from tests import testing
 
 FIELDS = {
@@ -40,7 +40,7 @@ def readings(**fields):
   for until in LOGGED:
     carry, _ = compiled.advance(carry, until, True)
     out.append(compiled.fetch(compiled.evaluate(carry)))
-  return regime.resolve(config), compiled.fetch(carry).state, out
+  return settings.resolve(config), compiled.fetch(carry).state, out
 
 
 class DecompositionTest(parameterized.TestCase):
@@ -85,7 +85,7 @@ class DecompositionTest(parameterized.TestCase):
     )
 
     def closed_form(reading, i):
-      return regime.noise_std_after(
+      return settings.noise_std_after(
         setting.init_std,
         int(reading.step[i]),
         rate=setting.large_learning_rate,
@@ -109,7 +109,7 @@ class DecompositionTest(parameterized.TestCase):
           (setting.large_learning_rate, before),
           (setting.small_learning_rate, int(t) - before),
         ):
-          std = regime.noise_std_after(
+          std = settings.noise_std_after(
             std,
             n,
             rate=rate,

@@ -9,7 +9,7 @@ from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
 from lro_jax.core import steps
-from lro_jax.theory import data, limit, regime
+from lro_jax.theory import data, kernels, limit, settings
 from tests import testing
 
 FIELDS = {
@@ -100,7 +100,7 @@ class DynamicsTest(parameterized.TestCase):
   def test_outputs_equal_the_double_sum_through_annealing(self, stationary):
     # "none" leaves the noise at 0.004, off (3.3): tau_t drifts.
     cfg = config(**{"optim.stationary": stationary, "optim.noise_std": 0.004})
-    setting = regime.resolve(cfg)
+    setting = settings.resolve(cfg)
     problem = data.sample_problem(
       (0, 1),
       dim=100,
@@ -143,16 +143,16 @@ class DynamicsTest(parameterized.TestCase):
     largest = max(
       np.abs(shared["cosines"]).max(), np.abs(shared["test_cosines"]).max()
     )
-    kernel = limit.make_kernel(setting, float(largest), 40)
+    kernel = kernels.make_kernel(setting, float(largest), 40)
 
     def of_seed(shared, sums_p, sums_q):
       norms = shared["norms"]
-      train = limit.p_output(kernel, shared["cosines"], norms, sums_p)
-      test = limit.off_diagonal(kernel, shared["test_cosines"], norms, sums_p)
+      train = kernels.p_output(kernel, shared["cosines"], norms, sums_p)
+      test = kernels.off_diagonal(kernel, shared["test_cosines"], norms, sums_p)
       return (
         train,
         shared["test_norms"] * test,
-        limit.q_directions_output(kernel, sums_q),
+        kernels.q_directions_output(kernel, sums_q),
       )
 
     return jax.vmap(of_seed)(shared, state.sums_p, state.sums_q)
@@ -162,14 +162,14 @@ class DynamicsTest(parameterized.TestCase):
     self, weight_decay, u_of_one
   ):
     rates = np.array([0.0, 1.0, 3.0, 50.0])
-    kernel = limit.Kernel(rates, 1, None, None, None, 0.0)
+    kernel = kernels.Kernel(rates, 1, None, None, None, 0.0)
     with jax.enable_x64(True):
       sums = jnp.arange(8.0).reshape(4, 2)
       force = jnp.array([0.3, -0.2])
       move = dict(rate=0.5, weight_decay=weight_decay)
-      once = limit.advance(kernel, sums, force, n=6.0, u=6 * u_of_one, **move)
+      once = kernels.advance(kernel, sums, force, n=6.0, u=6 * u_of_one, **move)
       for _ in range(6):
-        sums = limit.advance(kernel, sums, force, n=1.0, u=u_of_one, **move)
+        sums = kernels.advance(kernel, sums, force, n=1.0, u=u_of_one, **move)
     np.testing.assert_allclose(once, sums, rtol=1e-13, atol=1e-13)
 
   def test_halving_the_stride_moves_little_and_like_the_stride(self):
@@ -204,7 +204,7 @@ class QKernelTest(parameterized.TestCase):
   P = 0.125
 
   def second_difference(self, r, weight_decay, n, eta, stationary=True):
-    setting = regime.resolve(
+    setting = settings.resolve(
       config(
         **{
           "data.r": r,
@@ -219,12 +219,12 @@ class QKernelTest(parameterized.TestCase):
       )
     )
     with jax.enable_x64(True):
-      kernel = limit.make_kernel(setting, 0.5, 10**6)
+      kernel = kernels.make_kernel(setting, 0.5, 10**6)
       # l' = -y/2; half of the labels +1 on z, a quarter -1 on z +- zeta;
       # E alpha = 1/2; a share 1 - p has Q.
       force = 0.5 * (1 - self.P) * 0.5 * jnp.array([-0.25, 0.5, -0.25])
       u = -n * math.log1p(-eta * weight_decay) if stationary else 0.0
-      sums = limit.advance(
+      sums = kernels.advance(
         kernel,
         jnp.zeros((len(kernel.rates), 3)),
         force,
@@ -233,7 +233,7 @@ class QKernelTest(parameterized.TestCase):
         u=u,
         weight_decay=weight_decay,
       )
-      minus, middle, plus = limit.q_directions_output(kernel, sums)
+      minus, middle, plus = kernels.q_directions_output(kernel, sums)
       return float(plus + minus - 2 * middle)
 
   @parameterized.parameters(0.2, 0.05, 0.0125)

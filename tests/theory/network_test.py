@@ -94,8 +94,8 @@ class BasesTest(absltest.TestCase):
           gamma = (full, reduced)[i].learning_rate(states[i])
           states[i] = states[i]._replace(
             params=jax.tree.map(
-              lambda u, n: u - gamma * n, states[i].params, xi
-            )  # noqa: B023
+              lambda u, n, gamma=gamma: u - gamma * n, states[i].params, xi
+            )
           )
         # float64; 50 steps.
         self.assertAlmostEqual(

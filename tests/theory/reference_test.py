@@ -8,7 +8,7 @@ from absl.testing import absltest, parameterized
 from configs import theory as theory_config
 from lro_jax.core import prng, steps
 from lro_jax.core.prng import Stream
-from lro_jax.theory import data, network, reference, regime
+from lro_jax.theory import data, network, reference, settings
 from tests import testing
 
 NUM_STEPS = 50
@@ -52,13 +52,19 @@ def draws(seed, shapes, std, dtype):
     )
 
 
+def compile_from(cfg, setting, problem):
+  task = network.make(cfg, setting, problem, axis_name=None)
+  compiled = steps.compile_task(task, 1)
+  return task, compiled, compiled.fetch(compiled.init()).state
+
+
 class ReferenceTest(parameterized.TestCase):
   # float32: 50 roundings of relative size 6e-8 each, and a few ReLU patterns
   # decided within rounding of zero.
   @parameterized.parameters(("float32", 1e-5), ("float64", 1e-12))
   def test_network_equals_numpy_through_annealing(self, dtype, tolerance):
     cfg = config(dtype)
-    setting = regime.resolve(cfg)
+    setting = settings.resolve(cfg)
     # Annealing inside the 50 steps: at the loss the plain loop has at step 20.
     with jax.enable_x64(dtype == "float64"):
       problem = data.sample_problem(
@@ -71,17 +77,17 @@ class ReferenceTest(parameterized.TestCase):
         r=0.3,
         q_norm=2.0,
       )
-      for threshold in (None, "at_20"):
-        if threshold:
-          cfg.optim.anneal_excess = float(losses[20] - floor)
-          setting = regime.resolve(cfg)
-        task = network.make(cfg, setting, problem, axis_name=None)
-        compiled = steps.compile_task(task, 1)
-        start = compiled.fetch(compiled.init()).state
-        weights, losses, annealed = self.numpy_loop(
-          setting, problem, task, start, dtype, anneal=bool(threshold)
-        )
-        floor = np.log(2) * np.mean(problem.train.x1[0].any(-1) == 0)
+      task, _, start = compile_from(cfg, setting, problem)
+      _, losses, _ = self.numpy_loop(
+        setting, problem, task, start, dtype, anneal=False
+      )
+      floor = np.log(2) * np.mean(problem.train.x1[0].any(-1) == 0)
+      cfg.optim.anneal_excess = float(losses[20] - floor)
+      setting = settings.resolve(cfg)
+      task, compiled, start = compile_from(cfg, setting, problem)
+      weights, _, annealed = self.numpy_loop(
+        setting, problem, task, start, dtype, anneal=True
+      )
       self.assertIsNotNone(annealed)
       self.assertBetween(annealed, 1, NUM_STEPS - 1)
       carry, _ = compiled.advance(compiled.init(), NUM_STEPS, True)

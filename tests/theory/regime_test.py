@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs import theory as theory_config
-from lro_jax.core.config import UserError
-from lro_jax.theory import regime
+from lro_jax.core.schema import UserError
+from lro_jax.theory import regime, settings
 from tests import testing
 
 POSITIVE = st.floats(1e-4, 10.0)
@@ -18,11 +18,11 @@ class StationaryTest(parameterized.TestCase):
   @given(tau0=POSITIVE, eta=POSITIVE, a=st.floats(1e-9, 0.999))
   def test_every_unknown_solves_the_equation(self, tau0, eta, a):
     lam = a / eta
-    full = regime.solve_stationary(
+    full = settings.solve_stationary(
       init_std=tau0, large_learning_rate=eta, weight_decay=lam
     )
-    for unknown in regime.STATIONARY:
-      got = regime.solve_stationary(**full | {unknown: None})
+    for unknown in settings.STATIONARY:
+      got = settings.solve_stationary(**full | {unknown: None})
       left = (1 - got["large_learning_rate"] * got["weight_decay"]) ** 2 * got[
         "init_std"
       ] ** 2 + (got["large_learning_rate"] * got["noise_std"]) ** 2
@@ -42,7 +42,7 @@ class StationaryTest(parameterized.TestCase):
   )
   def test_no_solution_is_said_not_returned(self, **given_values):
     with self.assertRaises(UserError):
-      regime.solve_stationary(**given_values)
+      settings.solve_stationary(**given_values)
 
 
 class NoiseStdTest(parameterized.TestCase):
@@ -57,17 +57,17 @@ class NoiseStdTest(parameterized.TestCase):
       tau = math.sqrt(
         (1 - rate * weight_decay) ** 2 * tau**2 + rate**2 * 0.5**2
       )
-    got = regime.noise_std_after(
+    got = settings.noise_std_after(
       0.7, steps, rate=rate, weight_decay=weight_decay, noise_std=0.5
     )
     self.assertAlmostEqual(got, tau, delta=1e-13)
 
   def test_drifts_to_the_fixed_point_from_both_sides(self):
-    solved = regime.solve_stationary(
+    solved = settings.solve_stationary(
       noise_std=0.3, large_learning_rate=0.5, weight_decay=0.1
     )
     for start in (0.1, 3.0):
-      end = regime.noise_std_after(
+      end = settings.noise_std_after(
         start, 2000, rate=0.5, weight_decay=0.1, noise_std=0.3
       )
       self.assertAlmostEqual(end, solved["init_std"], delta=1e-12)
@@ -78,7 +78,7 @@ class ResolveTest(absltest.TestCase):
     config = testing.run_config(
       theory_config.get_config("paper"), {"data.dim": 256, "data.kappa": 0.5}
     )
-    s = regime.resolve(config)
+    s = settings.resolve(config)
     self.assertEqual(s.num_train, 1024)  # N / d = 1 / kappa^2
     self.assertAlmostEqual(s.r, 256**-0.75)
     self.assertAlmostEqual(s.p0, 0.125)  # kappa^2 / 2
@@ -94,7 +94,7 @@ class ResolveTest(absltest.TestCase):
 
   def test_report_turns_with_the_numbers(self):
     config = testing.run_config(theory_config.get_config("network"), {})
-    s = regime.resolve(config)
+    s = settings.resolve(config)
 
     def holds(setting, word, rows=10):
       found = [
@@ -116,13 +116,13 @@ class ResolveTest(absltest.TestCase):
     self.assertTrue(holds(s, "width of V", rows=10**30))
     self.assertTrue(holds(s._replace(r=1e-3), "Q suppressed"))
     self.assertFalse(holds(s._replace(r=0.5), "Q suppressed"))
-    self.assertFalse(holds(s._replace(weight_decay=1.0), "P not crushed"))
+    self.assertFalse(holds(s._replace(weight_decay=0.5), "P not crushed"))
 
   def test_arms_share_everything_but_the_schedule(self):
     config = testing.run_config(theory_config.get_config("split"), {})
-    large = regime.resolve(config)
+    large = settings.resolve(config)
     config.optim.algorithm = "small"
-    small = regime.resolve(config)
+    small = settings.resolve(config)
     self.assertEqual(small.learning_rate, large.small_learning_rate)
     self.assertEqual(small.anneal_factor, 1.0)
     self.assertEqual(small.anneal_excess, -math.inf)

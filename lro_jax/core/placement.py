@@ -1,0 +1,95 @@
+"""Devices: how many, and how arrays get to them and back."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lro_jax.core.schema import UserError
+from lro_jax.core.task import Data, Tree
+
+AXIS_NAME = "batch"
+
+
+def num_devices(requested: int) -> int:
+  """The number of devices a run uses. Ours.
+
+  Args:
+    requested: 0 for all there are.
+
+  Raises:
+    UserError: more are requested than there are.
+  """
+  available = jax.local_device_count()
+  if requested > available:
+    raise UserError(
+      f"Got train.num_devices {requested}, but this host has {available}"
+      f" ({jax.default_backend()}): ask for at most {available}, or 0 for all."
+    )
+  return requested or available
+
+
+def axis_name(devices: int) -> str | None:
+  """Name of the device axis for `psum`, None on one device. Ours."""
+  return AXIS_NAME if devices > 1 else None
+
+
+def split_examples(data: Data, devices: int) -> Data:
+  """Gives each device its share of the examples, padded with zeros. Ours.
+
+  Args:
+    data: examples [s, n, ...], shared [s, ...].
+    devices: number k of devices.
+
+  Returns:
+    Data with examples [k, s, ceil(n / k), ...] and shared [k, s, ...].
+  """
+
+  def split(x):
+    x = np.asarray(x)
+    pad = -x.shape[1] % devices
+    x = np.pad(x, [(0, 0), (0, pad)] + [(0, 0)] * (x.ndim - 2))
+    x = x.reshape(x.shape[0], devices, -1, *x.shape[2:])
+    return np.moveaxis(x, 1, 0)
+
+  def repeat(x):
+    x = np.asarray(x)
+    return np.broadcast_to(x, (devices, *x.shape))
+
+  return Data(
+    jax.tree.map(split, data.examples), jax.tree.map(repeat, data.shared)
+  )
+
+
+def _is_key(x) -> bool:
+  return isinstance(x, jax.Array) and jnp.issubdtype(
+    x.dtype, jax.dtypes.prng_key
+  )
+
+
+class KeyData(NamedTuple):
+  """A PRNG key as plain integers, uint32 [..., 2]."""
+
+  data: Any
+
+
+def to_numpy(tree: Tree) -> Tree:
+  """The same tree on the host, keys as `KeyData`; one copy. Ours."""
+  tree = jax.tree.map(
+    lambda x: KeyData(jax.random.key_data(x)) if _is_key(x) else x, tree
+  )
+  # A copy, never a view: on the CPU `device_get` may alias a buffer that the
+  # next call donates.
+  return jax.tree.map(np.array, jax.device_get(tree))
+
+
+def to_device(tree: Tree) -> Tree:
+  """What `to_numpy` brought to the host, on the device again. Ours."""
+
+  def put(x):
+    if isinstance(x, KeyData):
+      return jax.random.wrap_key_data(jnp.asarray(x.data), impl="threefry2x32")
+    return jnp.asarray(x)
+
+  return jax.tree.map(put, tree, is_leaf=lambda x: isinstance(x, KeyData))

@@ -1,0 +1,222 @@
+"""The infinite-width kernel, and the running sums that carry the past.
+
+Ours. Patterns come from the noise part alone (Lemma A.8), and
+
+  f_t(x) = sum_{s<t} c_ts sum_j F_js <x_j, x> k(rho_ts cos(x_j, x)),
+  k(x)   = (1/2) (1/4 + arcsin(x) / (2 pi)),    F_js = -l'_js / N,
+
+separately for the two components (the 1/2 since half of the units see each),
+with l'_js = -y_j sigmoid(-y_j f_s(x_j)), D_t = prod_{i<t} (1 - eta_i lambda),
+c_ts = eta_s D_t / D_(s+1), rho_ts = (D_t / tau_t) (tau_s / D_s). The 1/4 +
+arcsin / (2 pi) is the probability that one Gaussian row is active on x_j at
+step s and on x at step t.
+
+Since rho_ts = exp(-u) with u additive over steps, and arcsin(c e^-u) is a sum
+of exponentials (`theory.arcsine`), the past is carried by one running sum per
+rate k and example:
+
+  A_k <- q_k [(1 - eta lambda) A_k + eta F],    q_k = exp(-k u of this step).
+
+For P pairs of different examples the cosines are small and a few odd powers are
+exact; pairs of equal examples and Q's three directions use every rate.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from lro_jax.core.task import Array
+from lro_jax.theory import arcsine
+from lro_jax.theory import data as data_lib
+from lro_jax.theory.settings import Setting, noise_std_after
+
+# Absolute error allowed to the kernel's arcsine.
+TOLERANCE = 1e-8
+
+
+class Kernel(NamedTuple):
+  """The kernel's constants, the same for every seed.
+
+  Attributes:
+    rates: rates k, [K]; the first is 0.
+    num_odd: how many odd powers P's pairs of different examples use.
+    off: their coefficients, [1 + num_odd], that of the constant first.
+    diagonal: weights of every rate at cosine 1, [K].
+    directions: weights between Q's directions, inner products included,
+      [K, 3, 3].
+    error: largest error of the arcsine.
+  """
+
+  rates: np.ndarray
+  num_odd: int
+  off: np.ndarray
+  diagonal: np.ndarray
+  directions: np.ndarray
+  error: float
+
+
+def smallest_log_step(setting: Setting, max_steps: int) -> float:
+  """Smallest positive u of one step of the run. Ours.
+
+  At either rate the noise std drifts one way, so its extremes, and those of u,
+  are at the ends of the run.
+
+  Args:
+    setting: the run's numbers.
+    max_steps: length of the run.
+  """
+  rates = (setting.large_learning_rate, setting.small_learning_rate)
+  stds = [1.0] + [
+    noise_std_after(
+      1.0,
+      max_steps,
+      rate=rate,
+      weight_decay=setting.weight_decay,
+      noise_std=setting.noise_std / setting.init_std,
+    )
+    for rate in rates
+  ]
+  found = [
+    float(log_decorrelation(std, 1, rate, setting))
+    for rate in rates
+    for std in stds
+  ]
+  # Without noise rho stays 1 for ever and any rates serve.
+  return min([u for u in found if u > 0], default=1e-6)
+
+
+def log_decorrelation(std, n, rate, setting: Setting):
+  """u = -log rho over n steps at one rate, from noise std `std`. Ours.
+
+  rho = D tau / tau' with a = eta lambda, D = (1 - a)^n,
+  tau'^2 = D^2 tau^2 + eta^2 tau_xi^2 (1 - D^2) / (a (2 - a)).
+
+  Args:
+    std: tau / tau_0 before.
+    n: number of steps.
+    rate: eta.
+    setting: the run's numbers.
+  """
+  a = rate * setting.weight_decay
+  log_d2 = 2 * n * jnp.log1p(-a)
+  noise2 = (rate * setting.noise_std / setting.init_std) ** 2
+  if setting.weight_decay:
+    gathered = noise2 * jnp.expm1(-log_d2) / (a * (2 - a))
+  else:
+    gathered = noise2 * n
+  return 0.5 * jnp.log1p(gathered / std**2)
+
+
+def make_kernel(
+  setting: Setting, largest_cosine: float, max_steps: int
+) -> Kernel:
+  """Fits the exponentials and folds in the constants. Ours.
+
+  Args:
+    setting: the run's numbers.
+    largest_cosine: largest |cos| between two different x1 of the run.
+    max_steps: length of the run.
+  """
+  num_odd = arcsine.num_odd_powers(largest_cosine, TOLERANCE)
+  directions = data_lib.directions_in_plane(setting.r, setting.q_norm)
+  products = directions @ directions.T
+  lengths = np.sqrt(np.diag(products))
+  cosines = np.minimum(products / np.outer(lengths, lengths), 1.0)
+  # A cosine c acts like log(1/c) more of u: the fit must reach down to either.
+  smallest_u = min(
+    smallest_log_step(setting, max_steps), -math.log(cosines[cosines < 1].max())
+  )
+  rates = arcsine.rates(num_odd, smallest_u)
+  at_one, error = arcsine.fit(rates, smallest_u)
+
+  def weights(cosine):
+    # k(x) = 1/8 + arcsin(x) / (4 pi).
+    out = arcsine.at_cosine(at_one, rates, cosine) / (4 * math.pi)
+    out[0] = 1 / 8
+    return out
+
+  q_weights = np.array([[weights(c) for c in row] for row in cosines])
+  series = arcsine.series_coefficients(num_odd) / (4 * math.pi)
+  return Kernel(
+    rates=rates,
+    num_odd=num_odd,
+    off=np.concatenate([[1 / 8], series]),
+    diagonal=weights(1.0),
+    directions=np.moveaxis(q_weights * products[..., None], -1, 0),
+    error=error,
+  )
+
+
+def off_diagonal(kernel: Kernel, cosines: Array, norms: Array, sums: Array):
+  """Sum over j of |x_j| cos_ij k(rho cos_ij) A_j, without |x_i|, [n]. Ours.
+
+  Horner in cos^2, pair by pair: one pass over the cosines.
+
+  Args:
+    kernel: the kernel.
+    cosines: cos(x_j, x_i), [n1, n], j first: the sum then runs along the slow
+      axis, which compiles to vector code.
+    norms: |x_j|, [n1].
+    sums: A_k of the leading rates, [1 + num_odd, n1].
+  """
+  b = kernel.off[:, None] * norms * sums[: kernel.num_odd + 1]
+  square = cosines * cosines
+  odd = b[kernel.num_odd][:, None]
+  for k in range(kernel.num_odd - 1, 0, -1):
+    odd = odd * square + b[k][:, None]
+  return jnp.sum(cosines * (b[0][:, None] + cosines * odd), axis=0)
+
+
+def p_output(
+  kernel: Kernel, cosines: Array, norms: Array, sums: Array
+) -> Array:
+  """r_t on the training x1, [n1]. Ours, from the formula above.
+
+  Args:
+    kernel: the kernel.
+    cosines: between training x1, [n1, n1], diagonal set to 0.
+    norms: |x_j|, [n1].
+    sums: A_k, [K, n1].
+  """
+  same = norms * (kernel.diagonal @ sums)
+  return norms * (off_diagonal(kernel, cosines, norms, sums) + same)
+
+
+def q_directions_output(kernel: Kernel, sums: Array) -> Array:
+  """g_t at z - zeta, z, z + zeta, [3]. `sums` [K, 3]. Ours."""
+  return jnp.einsum("kij,kj->i", kernel.directions, sums)
+
+
+def advance(
+  kernel: Kernel,
+  sums: Array,
+  force: Array,
+  *,
+  n: Array,
+  rate: Array,
+  u: Array,
+  weight_decay: float,
+) -> Array:
+  """Running sums after n steps with the force held. Ours.
+
+  Per step A_k <- x A_k + eta q_k F with x = q_k (1 - eta lambda); n steps are a
+  geometric sum. Exact for n = 1 and wherever u is the same in each step.
+
+  Args:
+    kernel: the kernel.
+    sums: A_k, [K, n1].
+    force: F, [n1].
+    n: number of steps, [].
+    rate: eta, [].
+    u: -log rho over the n steps together, [].
+    weight_decay: lambda.
+  """
+  log_q = -jnp.asarray(kernel.rates) * (u / n)
+  log_x = log_q + jnp.log1p(-rate * weight_decay)
+  still = log_x == 0
+  safe = jnp.where(still, -1.0, log_x)
+  geometric = jnp.where(still, n, jnp.expm1(n * safe) / jnp.expm1(safe))
+  gain = rate * jnp.exp(log_q) * geometric
+  return jnp.exp(n * log_x)[:, None] * sums + gain[:, None] * force

@@ -1,0 +1,224 @@
+"""A config as numbers: (3.3) solved, Assumption 3.3 filled in.
+
+Letters: see `lro_jax.theory`.
+"""
+
+import math
+from typing import NamedTuple
+
+from lro_jax.core.schema import ConfigDict, UserError
+
+FREE, ASSUMPTION_3_3 = "free", "assumption_3_3"
+
+
+LARGE, SMALL = "large", "small"
+
+
+LIMIT, NETWORK = "limit", "network"
+
+
+STATIONARY = ("init_std", "noise_std", "large_learning_rate", "weight_decay")
+
+
+class Setting(NamedTuple):
+  """The numbers of one run, everything derived.
+
+  Attributes:
+    dim: d.
+    num_train: N.
+    p0: probability of P-only.
+    q0: probability of Q-only.
+    r: ||zeta|| / ||z||.
+    q_norm: ||z||.
+    init_std: tau0, per entry.
+    noise_std: tau_xi, per entry.
+    large_learning_rate: eta1.
+    small_learning_rate: eta2.
+    weight_decay: lambda.
+    learning_rate: rate this arm starts with.
+    anneal_factor: annealed rate over it; 1 where the arm does not anneal.
+    anneal_excess: eps1 where the arm anneals, else -inf.
+    stop_loss: eps2.
+  """
+
+  dim: int
+  num_train: int
+  p0: float
+  q0: float
+  r: float
+  q_norm: float
+  init_std: float
+  noise_std: float
+  large_learning_rate: float
+  small_learning_rate: float
+  weight_decay: float
+  learning_rate: float
+  anneal_factor: float
+  anneal_excess: float
+  stop_loss: float
+
+
+def solve_stationary(
+  *,
+  init_std: float | None = None,
+  noise_std: float | None = None,
+  large_learning_rate: float | None = None,
+  weight_decay: float | None = None,
+) -> dict[str, float]:
+  """Solves (1 - eta1 lambda)^2 tau0^2 + eta1^2 tau_xi^2 = tau0^2. Eq. (3.3).
+
+  With a = eta1 lambda the condition reads eta1^2 tau_xi^2 = a (2 - a) tau0^2.
+
+  Args:
+    init_std: tau0.
+    noise_std: tau_xi.
+    large_learning_rate: eta1.
+    weight_decay: lambda. Exactly one of the four is None: the unknown.
+
+  Returns:
+    All four, the unknown filled in.
+
+  Raises:
+    UserError: not exactly one unknown, or no solution exists.
+  """
+  given = {
+    "init_std": init_std,
+    "noise_std": noise_std,
+    "large_learning_rate": large_learning_rate,
+    "weight_decay": weight_decay,
+  }
+  unknown = [name for name, value in given.items() if value is None]
+  if len(unknown) != 1:
+    raise UserError(
+      f"Got {len(unknown)} unknowns in (3.3): leave exactly one of"
+      f" {', '.join(STATIONARY)} out."
+    )
+  tau0, tau_xi = init_std, noise_std
+  eta, lam = large_learning_rate, weight_decay
+  if unknown[0] == "init_std":
+    if not 0 < eta * lam < 2:
+      raise UserError(
+        "(3.3) has no init_std at learning rate x weight decay ="
+        f" {eta * lam:g}: it must be in (0, 2); without decay the noise"
+        " never settles."
+      )
+    value = eta * tau_xi / math.sqrt(eta * lam * (2 - eta * lam))
+  elif unknown[0] == "noise_std":
+    a = eta * lam
+    if not 0 <= a <= 2 or eta <= 0:
+      raise UserError(
+        f"(3.3) has no noise_std at learning rate x weight decay = {a:g}: it"
+        " must be in [0, 2]."
+      )
+    value = tau0 * math.sqrt(a * (2 - a)) / eta
+  elif unknown[0] == "large_learning_rate":
+    # eta (tau_xi^2 + lambda^2 tau0^2) = 2 lambda tau0^2.
+    total = tau_xi**2 + (lam * tau0) ** 2
+    if total == 0 or lam <= 0:
+      raise UserError(
+        "(3.3) fixes no learning rate without weight decay and noise: give a"
+        " positive weight_decay."
+      )
+    value = 2 * lam * tau0**2 / total
+  else:
+    # a (2 - a) = (eta tau_xi / tau0)^2; the root below 1 is the stable one.
+    ratio = eta * tau_xi / tau0 if tau0 > 0 else math.inf
+    if ratio > 1:
+      raise UserError(
+        f"(3.3) has no weight_decay at learning rate x noise_std / init_std ="
+        f" {ratio:g}: it must be at most 1; lower the noise."
+      )
+    # 1 - sqrt(1 - x^2), without cancellation for small x.
+    value = ratio**2 / (1 + math.sqrt(1 - ratio**2)) / eta
+  return given | {unknown[0]: value}
+
+
+def resolve(config: ConfigDict) -> Setting:
+  """The numbers a config stands for. Paper: Assumptions 3.1, 3.3, Section 3.
+
+  Args:
+    config: a valid theory config.
+
+  Returns:
+    The setting; with `data.scaling` 'assumption_3_3' N, r, p0 and lambda come
+    from d and kappa.
+
+  Raises:
+    UserError: probabilities, rates or (3.3) do not fit together.
+  """
+  data, optim = config.data, config.optim
+  num_train, r, p0 = data.num_train, data.r, data.p0
+  weight_decay = optim.weight_decay
+  if data.scaling == ASSUMPTION_3_3:
+    num_train = max(1, round(data.dim / data.kappa**2))
+    r, p0 = data.dim**-0.75, data.kappa**2 / 2
+    weight_decay = data.dim**-1.25
+  if p0 + data.q0 > 1:
+    raise UserError(
+      f"Got p0 + q0 = {p0:g} + {data.q0:g} > 1: they are probabilities of"
+      " P-only and Q-only; lower one so that their sum is at most 1."
+    )
+  large, small = optim.large_learning_rate, optim.small_learning_rate
+  four = {
+    "init_std": config.model.init_std,
+    "noise_std": optim.noise_std,
+    "large_learning_rate": large,
+    "weight_decay": weight_decay,
+  }
+  if optim.stationary != "none":
+    four = solve_stationary(**four | {optim.stationary: None})
+    large, weight_decay = four["large_learning_rate"], four["weight_decay"]
+  if small > large:
+    raise UserError(
+      f"Got small_learning_rate {small:g} > large_learning_rate {large:g}: the"
+      " annealed rate must not exceed the initial one."
+    )
+  if large * weight_decay >= 1:
+    raise UserError(
+      f"Got learning rate x weight decay = {large:g} x {weight_decay:g} >= 1:"
+      " one update would flip every weight's sign; lower either."
+    )
+  is_large = optim.algorithm == LARGE
+  return Setting(
+    dim=data.dim,
+    num_train=num_train,
+    p0=p0,
+    q0=data.q0,
+    r=r,
+    q_norm=data.q_norm,
+    init_std=four["init_std"],
+    noise_std=four["noise_std"],
+    large_learning_rate=large,
+    small_learning_rate=small,
+    weight_decay=weight_decay,
+    learning_rate=large if is_large else small,
+    anneal_factor=small / large if is_large else 1.0,
+    anneal_excess=optim.anneal_excess if is_large else -math.inf,
+    stop_loss=optim.stop_loss,
+  )
+
+
+def noise_std_after(
+  std: float, steps: int, *, rate: float, weight_decay: float, noise_std: float
+) -> float:
+  """Std of the noise part after some updates at one rate. Footnote 2.
+
+  tau_t^2 = D^2 tau^2 + eta^2 tau_xi^2 (1 - D^2) / (1 - (1 - eta lambda)^2) with
+  D = (1 - eta lambda)^t: it drifts to the fixed point of (3.3).
+
+  Args:
+    std: std per entry before.
+    steps: number of updates.
+    rate: eta.
+    weight_decay: lambda.
+    noise_std: tau_xi.
+
+  Returns:
+    Std per entry after.
+  """
+  a = rate * weight_decay
+  shrink2 = math.exp(2 * steps * math.log1p(-a))
+  gathered = (
+    -math.expm1(2 * steps * math.log1p(-a)) / (a * (2 - a)) if a else steps
+  )
+  return math.sqrt(shrink2 * std**2 + (rate * noise_std) ** 2 * gathered)
