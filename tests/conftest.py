@@ -1,6 +1,7 @@
 """Four virtual CPU devices, set before JAX starts a backend."""
 
 import os
+import tempfile
 
 # Some jaxlib releases deadlock on several CPU devices with few threads.
 os.environ.setdefault("NPROC", "16")
@@ -9,6 +10,12 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 4)
+
+# Many tests run the same program more than once, each time from nothing: what
+# one has compiled serves the next. Gone with the session.
+_cache = tempfile.TemporaryDirectory()
+jax.config.update("jax_compilation_cache_dir", _cache.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 import hypothesis  # noqa: E402
 
