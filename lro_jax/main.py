@@ -10,17 +10,15 @@ the same command repeated completes the work; `--only` picks runs by name.
 import contextlib
 import fnmatch
 import pathlib
-import re
 import sys
 import time
 from collections.abc import Iterator
 
 import jax
-from absl import app, flags, logging
-from ml_collections import config_flags
+from absl import flags, logging
 
+from lro_jax.core import cli, folders, loop, metrics, placement
 from lro_jax.core import config as config_lib
-from lro_jax.core import folders, loop, metrics, placement
 from lro_jax.core.config import Run
 from lro_jax.core.progress import Progress, clock
 from lro_jax.core.schema import ConfigDict, UserError
@@ -28,32 +26,7 @@ from lro_jax.report import page
 from lro_jax.theory import regime
 from lro_jax.theory import task as theory
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config",
-  None,
-  "Config file, with a preset after a colon: configs/theory.py:paper.",
-  lock_config=True,
-)
-_WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Folder that receives runs and report; made if missing."
-)
-_ONLY = flags.DEFINE_string(
-  "only",
-  "*",
-  "Which runs to do, a pattern over arm/cell: 'large/*'. Several hosts with"
-  " disjoint patterns share one experiment.",
-)
-
 TRACKS = {"theory": theory}
-
-# What a field of each flag type may be on the command line.
-ALLOWED = {
-  "int": "an integer",
-  "float": "a number",
-  "bool": "true or false",
-  "tuple": "a list such as 0,1,2",
-  "string": "set field by field",
-}
 
 
 def track_of(config: ConfigDict):
@@ -195,74 +168,33 @@ def _freeing_what_never_began(folders: list[pathlib.Path]) -> Iterator[None]:
         (folder / metrics.CONFIG).unlink()
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-  """The arguments that are no flags; the flags are parsed. Ours.
+def main() -> None:
+  """Entry point: the flags, and what they ask for. Ours."""
+  config = cli.config_flag()
+  workdir = flags.DEFINE_string(
+    "workdir", None, "Folder that receives runs and report; made if missing."
+  )
+  only = flags.DEFINE_string(
+    "only",
+    "*",
+    "Which runs to do, a pattern over arm/cell: 'large/*'. Several hosts with"
+    " disjoint patterns share one experiment.",
+  )
 
-  Raises:
-    UserError: one sentence for what the flag libraries spread over many lines.
-  """
-  try:
-    rest = flags.FLAGS(argv)
-    # A config file that is not there is missed only where it is used.
-    found = dict(_CONFIG.value or {})
-  except (AttributeError, KeyError) as error:
-    raise UserError(_unknown_field(error, argv)) from error
-  except (flags.Error, OSError) as error:
-    raise UserError(_last_words(error)) from error
-  for name, value in (("config", found), ("workdir", _WORKDIR.value)):
-    if not value:
-      raise UserError(
-        f"Flag --{name} is missing: write python -m lro_jax.main"
-        " --config=configs/theory.py --workdir=FOLDER."
-      )
-  if len(rest) > 1:
-    raise UserError(f"Got {rest[1]!r}, which is no flag: write --name=value.")
-  return rest
+  def run():
+    # Orbax logs a paragraph per checkpoint at this level.
+    logging.get_absl_handler().addFilter(lambda r: "orbax" not in r.pathname)
+    run_all(
+      ConfigDict(config.value), pathlib.Path(workdir.value), only=only.value
+    )
 
-
-def _unknown_field(error: Exception, argv: list[str]) -> str:
-  """The sentence for an override of a field that the config lacks."""
-  inner = error
-  while inner.args and isinstance(inner.args[0], Exception):
-    inner = inner.args[0]
-  # "'dimm'", and on a second line the nearest name where there is one.
-  name, *hint = str(*inner.args[:1]).splitlines() or [""]
-  for word in (word.split("=")[0] for word in argv):
-    if word.startswith("--config.") and name.strip("'") in word.split("."):
-      return f"Unknown field in {word}: {' '.join(hint) or 'see the config.'}"
-  # The config file's own mistake: its author needs the traceback.
-  raise error
-
-
-def _last_words(error: Exception) -> str:
-  """The sentence that an error of the flag libraries ends with."""
-  text = str(error).strip().splitlines()[-1].strip()
-  field = re.match(r"flag --(config\.[\w.]+)=(.*?): ", text)
-  if field:
-    name, value = field.groups()
-    kind = flags.FLAGS[name].parser.flag_type()
-    allowed = ALLOWED.get(kind, "of its type in the config")
-    return f"Got --{name}={value}: it must be {allowed}."
-  return re.sub(r"^\w+Error: |^\[Errno \d+\] ", "", text)
-
-
-def _main(argv):
-  del argv
-  # Orbax logs a paragraph per checkpoint at this level.
-  logging.get_absl_handler().addFilter(lambda r: "orbax" not in r.pathname)
-  run_all(
-    ConfigDict(_CONFIG.value), pathlib.Path(_WORKDIR.value), only=_ONLY.value
+  cli.run(
+    run,
+    required=("config", "workdir"),
+    example="python -m lro_jax.main --config=configs/theory.py"
+    " --workdir=FOLDER",
   )
 
 
-def cli() -> None:
-  """Entry point: flags, one sentence for a mistake, exit status 1 for it."""
-  logging.set_verbosity(logging.INFO)
-  try:
-    app.run(_main, flags_parser=parse_flags)
-  except UserError as error:
-    sys.exit(f"Error: {error}")
-
-
 if __name__ == "__main__":
-  cli()
+  main()

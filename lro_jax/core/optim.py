@@ -188,13 +188,21 @@ def annealed_at(opt_state: Tree) -> Array:
   return optax.tree.get(opt_state, "annealed_at")
 
 
+class Moved(NamedTuple):
+  """What an update changes of a TrainState."""
+
+  params: Tree
+  opt_state: Tree
+  probe: Tree
+
+
 def gradient_step(
   loss: Callable[..., tuple[Array, tuple[Tree, dict[str, Array]]]],
   tx: optax.GradientTransformationExtraArgs,
   *,
   stop_loss: float,
   axis_name: str | None = None,
-  advance_probe: Callable[[TrainState, Tree, Tree, Array], Tree] | None = None,
+  move: Callable[[TrainState, Tree, Array], Moved] | None = None,
 ) -> Callable[[TrainState, Data], tuple[TrainState, dict[str, Array]]]:
   """The `step` of a gradient-trained Task.
 
@@ -209,11 +217,19 @@ def gradient_step(
     tx: chain from `make`.
     stop_loss: loss at or below which training stops; -inf never stops.
     axis_name: name of the device axis, None on one device.
-    advance_probe: (state before, grads, opt_state after, loss) -> probe after.
+    move: (state before, grads, loss) -> Moved, for a track that carries a probe
+      along; the chain's own update where None.
 
   Returns:
     (state, batch) -> (state, sums).
   """
+
+  def by_the_chain(state, grads, value):
+    updates, opt_state = tx.update(
+      grads, state.opt_state, state.params, value=value
+    )
+    params = optax.apply_updates(state.params, updates)
+    return Moved(params, opt_state, state.probe)
 
   def step(state: TrainState, batch: Data):
     grad_fn = jax.value_and_grad(loss, has_aux=True)
@@ -223,19 +239,14 @@ def gradient_step(
     if axis_name is not None:
       # Before the noise: every device then adds the same draw to the same sum.
       value, sums, grads = jax.lax.psum((value, sums, grads), axis_name)
-    updates, opt_state = tx.update(
-      grads, state.opt_state, state.params, value=value
-    )
-    probe = state.probe
-    if advance_probe is not None:
-      probe = advance_probe(state, grads, opt_state, value)
+    moved = (move or by_the_chain)(state, grads, value)
     finite = jnp.isfinite(value)
     return TrainState(
       step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
+      params=moved.params,
       model_state=model_state,
-      opt_state=opt_state,
-      probe=probe,
+      opt_state=moved.opt_state,
+      probe=moved.probe,
       stopped_at=latch(
         state.stopped_at, finite & (value <= stop_loss), state.step
       ),

@@ -16,18 +16,16 @@ and the least-squares slope of log distance in log m.
 """
 
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import app, flags
-from ml_collections import config_flags
+from absl import flags
 
+from lro_jax.core import cli, folders, metrics, steps
 from lro_jax.core import config as config_lib
-from lro_jax.core import folders, metrics, steps
-from lro_jax.core.schema import ConfigDict, UserError, to_steps
+from lro_jax.core.schema import ConfigDict, to_steps
 from lro_jax.theory import models, settings
 from lro_jax.theory import task as theory
 
@@ -124,30 +122,31 @@ def table(run: ConfigDict, widths: Sequence[int]) -> dict[str, Any]:
   }
 
 
-def _main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-  try:
-    run = config_lib.expand(ConfigDict(_CONFIG.value), theory.SCHEMA)[0].config
-    result = table(run, [2 ** int(w) for w in _WIDTHS.value])
-  except UserError as error:
-    sys.exit(f"Error: {error}")
-  print(
-    f"largest |f_limit| {result['scale']:.3f}; slope in log m: signal"
-    f" {result['slope_signal']:.2f}, whole {result['slope_whole']:.2f}"
+def main() -> None:
+  """Entry point. Ours."""
+  config = cli.config_flag()
+  out = flags.DEFINE_string("out", None, "JSON file for the table, or none.")
+  widths = flags.DEFINE_list(
+    "log2_widths", ["12", "14", "16", "18", "20", "22"], "log2 of m."
   )
-  if _OUT.value:
-    metrics.write_json(pathlib.Path(_OUT.value), result)
+
+  def run():
+    first = config_lib.expand(ConfigDict(config.value), theory.SCHEMA)[0]
+    result = table(first.config, [2 ** int(w) for w in widths.value])
+    print(
+      f"largest |f_limit| {result['scale']:.3f}; slope in log m: signal"
+      f" {result['slope_signal']:.2f}, whole {result['slope_whole']:.2f}"
+    )
+    if out.value:
+      metrics.write_json(pathlib.Path(out.value), result)
+
+  cli.run(
+    run,
+    required=("config",),
+    example="python -m lro_jax.theory.convergence"
+    " --config=configs/theory.py:convergence",
+  )
 
 
 if __name__ == "__main__":
-  # Here, not above: the tests import this file beside main, with its own flags.
-  _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file of the theory track, with a preset."
-  )
-  _OUT = flags.DEFINE_string("out", None, "JSON file for the table, or none.")
-  _WIDTHS = flags.DEFINE_list(
-    "log2_widths", ["12", "14", "16", "18", "20", "22"], "log2 of m."
-  )
-  flags.mark_flag_as_required("config")
-  app.run(_main)
+  main()

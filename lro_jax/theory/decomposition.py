@@ -28,30 +28,49 @@ def start(params: Tree) -> Parts:
   return Parts(jax.tree.map(jnp.zeros_like, params), params)
 
 
-def advance_noise_part(
+def update_with_noise_part(
   tx: optax.GradientTransformationExtraArgs,
   opt_state: Tree,
+  params: Tree,
   noise_part: Tree,
+  grads: Tree,
   *,
   loss: Array,
-) -> Tree:
-  """Moves the noise part of the weights one update forward.
+) -> tuple[Tree, Tree, Tree]:
+  """Moves the weights, and beside them their noise part, one update forward.
 
   Feeding the chain a zero gradient isolates what this update's Gaussian draw
-  and weight decay do on their own. Paper: Eq. (3.4).
+  and weight decay do on their own. Paper: Eq. (3.4). Both go through the chain
+  under one vmap that its state is not part of: the draw is made once, and is
+  the same for both.
 
   Args:
     tx: chain from `optim.make`; must contain no momentum.
-    opt_state: state *before* the real update, so both see the same draw.
+    opt_state: the chain's state before the update.
+    params: the weights.
     noise_part: accumulated noise, shaped as the weights. U_0 at step 0.
+    grads: gradient of the unregularised loss, shaped as the weights.
     loss: training loss before the update, []; drives the annealing latch.
 
   Returns:
-    Noise part after the update, shaped as the weights.
+    Weights, noise part and the chain's state after the update.
   """
-  zeros = jax.tree.map(jnp.zeros_like, noise_part)
-  updates, _ = tx.update(zeros, opt_state, noise_part, value=loss)
-  return optax.apply_updates(noise_part, updates)
+
+  def update(grads, weights):
+    updates, new_state = tx.update(grads, opt_state, weights, value=loss)
+    return optax.apply_updates(weights, updates), new_state
+
+  def stack(a, b):
+    return jax.tree.map(lambda x, y: jnp.stack([x, y]), a, b)
+
+  zeros = jax.tree.map(jnp.zeros_like, grads)
+  moved, opt_state = jax.vmap(update, out_axes=(0, None))(
+    stack(grads, zeros), stack(params, noise_part)
+  )
+  params, noise_part = (
+    jax.tree.map(lambda x, i=i: x[i], moved) for i in range(2)
+  )
+  return params, noise_part, opt_state
 
 
 def advance_signal_part(

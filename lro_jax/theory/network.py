@@ -135,45 +135,26 @@ def make(
       diverged_at=jnp.full((), NOT_YET, jnp.int32),
     )
 
-  def components(params, heads, batch):
-    r = models.two_layer(heads.w, params.w, batch.examples["x1"])
-    g_at = models.directions_output(
-      heads.v, params.v, batch.shared["directions"]
-    )
-    return r, g_at
-
-  def output(params, heads, batch):
-    r, g_at = components(params, heads, batch)
-    ex = batch.examples
-    return r + models.q_output(g_at, ex["alpha"], ex["direction"])
-
-  def loss(params, model_state, batch, step):
-    del step
-    ex = batch.examples
-    f = output(params, model_state["heads"], batch)
-    value = jnp.sum(ex["weight"] * models.logistic_loss(f, ex["y"]))
-    return value, (model_state, {"loss": value})
-
   def rate(opt_state):
     annealed = optim.annealed_at(opt_state) != NOT_YET
     factor = jnp.where(annealed, s.anneal_factor, 1.0)
     return (s.learning_rate * factor).astype(dtype)
 
-  def advance_probe(before, grads, opt_state, value):
+  def move(before, grads, value):
+    old = before.probe
+    params, noise_part, opt_state = decomposition.update_with_noise_part(
+      tx, before.opt_state, before.params, old.parts.noise, grads, loss=value
+    )
     # The rate this update was made with: the latch is already the new one.
     gamma = rate(opt_state)
-    old = before.probe
-    parts = decomposition.Parts(
-      signal=decomposition.advance_signal_part(
-        old.parts.signal, grads, rate=gamma, weight_decay=s.weight_decay
-      ),
-      noise=decomposition.advance_noise_part(
-        tx, before.opt_state, old.parts.noise, loss=value
-      ),
+    signal_part = decomposition.advance_signal_part(
+      old.parts.signal, grads, rate=gamma, weight_decay=s.weight_decay
     )
     shrink = 1 - gamma * s.weight_decay
     variance = (shrink * old.noise_std) ** 2 + (gamma * s.noise_std) ** 2
-    return Probe(parts, jnp.sqrt(variance).astype(dtype))
+    parts = decomposition.Parts(signal_part, noise_part)
+    probe = Probe(parts, jnp.sqrt(variance).astype(dtype))
+    return optim.Moved(params, opt_state, probe)
 
   def evals(state: TrainState, data: Data) -> Measurements:
     head = state.model_state["heads"]
@@ -215,7 +196,7 @@ def make(
       tx,
       stop_loss=s.stop_loss,
       axis_name=axis_name,
-      advance_probe=advance_probe,
+      move=move,
     ),
     evals=evals,
     outputs=lambda state, data: output(
@@ -226,6 +207,46 @@ def make(
     x64=dtype == np.float64,
     facts={},
   )
+
+
+def components(
+  params: models.Blocks, heads: models.Blocks, batch: Data
+) -> tuple[Array, Array]:
+  """r on the batch's x1, [n], and g at Q's directions, [3]. (3.5), (3.6).
+
+  Args:
+    params: W and V, in the basis of the batch.
+    heads: their heads.
+    batch: examples with x1 [n, rank]; shared directions [3, d or 2].
+  """
+  r = models.two_layer(heads.w, params.w, batch.examples["x1"])
+  g_at = models.directions_output(heads.v, params.v, batch.shared["directions"])
+  return r, g_at
+
+
+def output(params: models.Blocks, heads: models.Blocks, batch: Data) -> Array:
+  """f = r + g on a batch, [n]; arguments as `components`. Section 2."""
+  r, g_at = components(params, heads, batch)
+  ex = batch.examples
+  return r + models.q_output(g_at, ex["alpha"], ex["direction"])
+
+
+def loss(
+  params: models.Blocks, model_state: dict, batch: Data, step: Array
+) -> tuple[Array, tuple[dict, dict[str, Array]]]:
+  """This device's share of the mean logistic loss, []. Section 2.
+
+  Args:
+    params: W and V.
+    model_state: holds `heads`.
+    batch: as `components`, with labels y [n] and weights 1/N [n].
+    step: unused.
+  """
+  del step
+  ex = batch.examples
+  f = output(params, model_state["heads"], batch)
+  value = jnp.sum(ex["weight"] * models.logistic_loss(f, ex["y"]))
+  return value, (model_state, {"loss": value})
 
 
 def test_output(state: TrainState, x1: Array, rank: int) -> Array:

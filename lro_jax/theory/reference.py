@@ -47,16 +47,16 @@ def gradient(
     weights: W and V.
     inputs: training examples.
   """
-  f = output(head, weights, inputs)
+  pre_w, pre_v = inputs.x1 @ weights.w.T, inputs.x2 @ weights.v.T
+  f = np.maximum(pre_w, 0) @ head.w + np.maximum(pre_v, 0) @ head.v
   # l' = -y sigmoid(-y f), over N.
   derivative = -inputs.y / (1 + np.exp(inputs.y * f)) / len(f)
 
-  def block(u, matrix, x):
-    active = x @ matrix.T > 0
-    return (active * derivative[:, None] * u).T @ x
+  def block(u, pre, x):
+    return ((pre > 0) * derivative[:, None] * u).T @ x
 
   return loss(f, inputs.y), Weights(
-    block(head.w, weights.w, inputs.x1), block(head.v, weights.v, inputs.x2)
+    block(head.w, pre_w, inputs.x1), block(head.v, pre_v, inputs.x2)
   )
 
 

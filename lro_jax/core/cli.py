@@ -1,0 +1,109 @@
+"""Command lines: absl flags, and one sentence for every mistake.
+
+The flag libraries answer a mistake with tracebacks, usage texts and lists of
+causes; here each becomes a `UserError`, printed as one line, exit status 1.
+"""
+
+import functools
+import re
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from lro_jax.core.schema import UserError
+
+# What a field of each flag type may be on the command line.
+ALLOWED = {
+  "int": "an integer",
+  "float": "a number",
+  "bool": "true or false",
+  "tuple": "a list such as 0,1,2",
+  "string": "set field by field",
+}
+
+
+def config_flag() -> flags.FlagHolder:
+  """Defines --config, whose fields --config.<field> overrides. Ours."""
+  return config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Config file, with a preset after a colon: configs/theory.py:paper.",
+    lock_config=True,
+  )
+
+
+def run(
+  main: Callable[[], None], *, required: tuple[str, ...], example: str
+) -> None:
+  """Parses the flags and calls `main`. Ours.
+
+  Args:
+    main: what to do; may raise `UserError`.
+    required: names of flags that must be given.
+    example: a command line that works, for the message.
+  """
+  logging.set_verbosity(logging.INFO)
+  parse = functools.partial(parse_flags, required=required, example=example)
+  try:
+    app.run(lambda argv: main(), flags_parser=parse)
+  except UserError as error:
+    sys.exit(f"Error: {error}")
+
+
+def parse_flags(
+  argv: list[str], *, required: tuple[str, ...], example: str
+) -> list[str]:
+  """The arguments that are no flags; the flags are parsed. Ours.
+
+  Args:
+    argv: the command line.
+    required: see `run`.
+    example: see `run`.
+
+  Raises:
+    UserError: one sentence for what the flag libraries spread over many lines.
+  """
+  try:
+    rest = flags.FLAGS(argv)
+    # A config file that is not there is missed only where it is used.
+    values = {name: flags.FLAGS[name].value for name in required}
+    if "config" in required:
+      values["config"] = dict(values["config"] or {})
+  except (AttributeError, KeyError) as error:
+    raise UserError(_unknown_field(error, argv)) from error
+  except (flags.Error, OSError) as error:
+    raise UserError(_last_words(error)) from error
+  for name, value in values.items():
+    if not value:
+      raise UserError(f"Flag --{name} is missing: write {example}.")
+  if len(rest) > 1:
+    raise UserError(f"Got {rest[1]!r}, which is no flag: write --name=value.")
+  return rest
+
+
+def _unknown_field(error: Exception, argv: list[str]) -> str:
+  """The sentence for an override of a field that the config lacks."""
+  inner = error
+  while inner.args and isinstance(inner.args[0], Exception):
+    inner = inner.args[0]
+  # "'dimm'", and on a second line the nearest name where there is one.
+  name, *hint = str(*inner.args[:1]).splitlines() or [""]
+  for word in (word.split("=")[0] for word in argv):
+    if word.startswith("--config.") and name.strip("'") in word.split("."):
+      return f"Unknown field in {word}: {' '.join(hint) or 'see the config.'}"
+  # The config file's own mistake: its author needs the traceback.
+  raise error
+
+
+def _last_words(error: Exception) -> str:
+  """The sentence that an error of the flag libraries ends with."""
+  text = str(error).strip().splitlines()[-1].strip()
+  field = re.match(r"flag --(config\.[\w.]+)=(.*?): ", text)
+  if field:
+    name, value = field.groups()
+    kind = flags.FLAGS[name].parser.flag_type()
+    allowed = ALLOWED.get(kind, "of its type in the config")
+    return f"Got --{name}={value}: it must be {allowed}."
+  return re.sub(r"^\w+Error: |^\[Errno \d+\] ", "", text)
