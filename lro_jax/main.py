@@ -182,8 +182,6 @@ def main() -> None:
   )
 
   def run():
-    # Orbax logs a paragraph per checkpoint at this level.
-    logging.get_absl_handler().addFilter(lambda r: "orbax" not in r.pathname)
     run_all(
       ConfigDict(config.value), pathlib.Path(workdir.value), only=only.value
     )

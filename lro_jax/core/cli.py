@@ -45,6 +45,11 @@ def run(
     example: a command line that works, for the message.
   """
   logging.set_verbosity(logging.INFO)
+  # Orbax logs a paragraph per checkpoint at this level, JAX a line for each
+  # kind of accelerator that is not there.
+  logging.get_absl_handler().addFilter(
+    lambda r: not re.search("orbax|xla_bridge", r.pathname)
+  )
   parse = functools.partial(parse_flags, required=required, example=example)
   try:
     app.run(lambda argv: main(), flags_parser=parse)
