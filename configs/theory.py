@@ -98,6 +98,28 @@ NETWORK = {
 }
 
 
+def sweep():
+  """The limit engine over sizes, angles, lengths and decays of the split.
+
+  Seeds are other than the default's, so that what is chosen here is not tuned
+  on what is shown there. Results: lro_jax/results/theory_sweep.json.
+  """
+  c = split()
+  c.seeds = (100, 101, 102, 103)
+  c.grid.size = ConfigDict(
+    {
+      "300x100": {"data": {"dim": 300, "num_train": 100}},
+      "600x200": {"data": {"dim": 600, "num_train": 200}},
+    }
+  )
+  c.grid.r = ConfigDict({"field": "data.r", "values": (0.02, 0.03, 0.05)})
+  c.grid.q_norm = ConfigDict({"field": "data.q_norm", "values": (10.0, 20.0)})
+  c.grid.decay = ConfigDict(
+    {"field": "optim.weight_decay", "values": (3e-5, 6e-5, 1e-4)}
+  )
+  return c
+
+
 def network():
   """An actual net."""
   c = split()
@@ -151,6 +173,7 @@ def get_config(arg=""):
       network=network,
       split=split,
       paper=paper,
+      sweep=sweep,
       convergence=convergence,
     ),
     arg,

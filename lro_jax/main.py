@@ -28,6 +28,10 @@ from lro_jax.theory import task as theory
 
 TRACKS = {"theory": theory}
 
+# So many cells get their regime condition by condition, the others in short;
+# run.json has it whole.
+FULL_REPORTS = 2
+
 
 def track_of(config: ConfigDict):
   """The module of the config's track. Ours.
@@ -107,13 +111,15 @@ def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
     for run in todo
   }
   progress = Progress(len(todo))
-  shown = set()
+  shown: set[str] = set()
   for run in todo:
-    lines = tuple(regime.lines(track.conditions(run.config)))
-    if lines not in shown:
-      shown.add(lines)
-      text = "\n  ".join(lines)
-      logging.info("Regime of %s:\n  %s", run.name, text)
+    conditions = track.conditions(run.config)
+    if run.cell not in shown and len(shown) < FULL_REPORTS:
+      shown.add(run.cell)
+      text = "\n  ".join(regime.lines(conditions))
+    else:
+      text = regime.one_line(conditions)
+    logging.info("Regime of %s: %s", run.name, text)
     with _one_sentence_when_out_of_memory(run.name):
       task = track.make(
         run.config, axis_name=placement.axis_name(devices[run.name])

@@ -50,7 +50,7 @@ class Progress:
       else elapsed + left
     )
     if rate > 0:
-      eta = f"ETA run <= {clock(left)}, all ~ {clock(left + after * per_run)}"
+      eta = f"ETA run <= {clock(left)}, all <= {clock(left + after * per_run)}"
     else:
       eta = "ETA compiling"
     return (

@@ -1,5 +1,5 @@
 """Reads run folders and says what they show; never trains.
 
 Reading order, and the order in which files may import each other:
-collect, tables, figures, page.
+collect, tables, summary, figures, page.
 """

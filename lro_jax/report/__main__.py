@@ -1,14 +1,16 @@
 """Writes the report of a workdir again, from its logs alone.
 
-python -m lro_jax.report --workdir=runs/theory
+  python -m lro_jax.report --workdir=runs/theory
+
+With --summary=FILE the numbers go to one small JSON file as well.
 """
 
 import pathlib
 
 from absl import flags
 
-from lro_jax.core import cli
-from lro_jax.report import page
+from lro_jax.core import cli, metrics
+from lro_jax.report import collect, page, summary
 
 
 def main() -> None:
@@ -16,8 +18,25 @@ def main() -> None:
   workdir = flags.DEFINE_string(
     "workdir", None, "Folder that lro_jax.main has written."
   )
+  cells = flags.DEFINE_string(
+    "cells",
+    None,
+    "Pattern over the cells to show in full; by default all, or none if many.",
+  )
+  out = flags.DEFINE_string("summary", None, "JSON file for means, or none.")
+
+  def write():
+    folder = pathlib.Path(workdir.value)
+    print(page.write(folder, cells=cells.value))
+    if out.value:
+      experiment = collect.load(folder)
+      metrics.write_json(
+        pathlib.Path(out.value),
+        summary.summary(experiment, collect.tidy(experiment)),
+      )
+
   cli.run(
-    lambda: print(page.write(pathlib.Path(workdir.value))),
+    write,
     required=("workdir",),
     example="python -m lro_jax.report --workdir=FOLDER",
   )

@@ -1,7 +1,7 @@
 """Writes a workdir's report: results.json, figures, one self-contained page."""
 
+import fnmatch
 import html
-import itertools
 import math
 import pathlib
 
@@ -9,6 +9,9 @@ from lro_jax.core import metrics
 from lro_jax.core.schema import UserError
 from lro_jax.report import collect, figures, tables
 from lro_jax.report.collect import END, Experiment, RunLog
+
+# With more cells than this the page has their numbers, not their figures.
+MANY = 6
 
 CSS = """
 :root { --ink: #1c1c1e; --paper: #fff; --soft: #6b6b70; --line: #d8d8dc;
@@ -175,28 +178,46 @@ def _head_html(experiment: Experiment) -> str:
   )
 
 
-def write(workdir: pathlib.Path) -> str:
+def write(workdir: pathlib.Path, *, cells: str | None = None) -> str:
   """Writes `<workdir>/report/` and returns the closing table as text. Ours.
 
   Args:
     workdir: folder with experiment.json and run folders.
+    cells: pattern over the cells to show in full, with figures; by default all
+      of them, or none where they are more than `MANY`.
 
   Returns:
-    The tables of every cell and where the page is.
+    The tables of the cells shown, an overview where there are more than two,
+    and where the page is.
 
   Raises:
-    UserError: no runs there, or the report cannot be written.
+    UserError: no runs there, no cell fits, or the report cannot be written.
   """
   experiment = collect.load(workdir)
   rows = collect.tidy(experiment)
   folder = workdir / "report"
-  built = tables.build(experiment, rows)
-  groups = itertools.groupby(experiment.runs, key=lambda run: run.cell)
-  parts = [_head_html(experiment)]
+  names = list(dict.fromkeys(run.cell for run in experiment.runs))
+  pattern = cells or ("*" if len(names) <= MANY else None)
+  chosen = fnmatch.filter(names, pattern) if pattern else []
+  if cells and not chosen:
+    raise UserError(f"--cells={cells} fits none of {', '.join(names)}.")
+  parts, built = [_head_html(experiment)], []
+  if len(names) > 2:
+    built.append(tables.overview(experiment, rows))
+    parts.append("<h2>All cells</h2>" + tables.as_html(built[0]))
+    if len(chosen) < len(names):
+      parts.append(
+        f"<p class=soft>{len(chosen)} of {len(names)} cells are shown in full:"
+        " python -m lro_jax.report --workdir=FOLDER --cells=PATTERN shows"
+        " others.</p>"
+      )
   try:
     metrics.write_json(folder / "results.json", rows)
-    for table, (_, group) in zip(built, groups, strict=True):
-      runs = list(group)
+    for table in tables.build(experiment, rows):
+      if table.cell not in chosen:
+        continue
+      built.append(table)
+      runs = [run for run in experiment.runs if run.cell == table.cell]
       drawn = figures.draw(runs)
       for figure in drawn:
         figures.save(figure, folder / "figures")

@@ -15,16 +15,21 @@ from lro_jax.report.collect import ANNEAL, END, Experiment, Interval
 NOTHING = "-"
 
 
+def _number(text: str) -> str:
+  """'0.00%' for '-0.00%': what rounds to zero has no sign."""
+  return text.lstrip("-") if not text.strip("-0.,%") else text
+
+
 def _steps(value: float) -> str:
-  return f"{value:,.0f}"
+  return _number(f"{value:,.0f}")
 
 
 def _loss(value: float) -> str:
-  return f"{value:.3f}"
+  return _number(f"{value:.3f}")
 
 
 def _percent(value: float) -> str:
-  return f"{100 * value:.2f}%"
+  return _number(f"{100 * value:.2f}%")
 
 
 def _real(value: float) -> str:
@@ -62,16 +67,36 @@ THEORY_ROWS = (
 )
 
 
+# What the overview of many cells shows: a column for each arm that has it.
+OVERVIEW_ROWS = (
+  Row("anneal: M1", ANNEAL, "train_loss/m1", _loss),
+  Row("anneal: Q-only", ANNEAL, "train_loss/q_only", _loss),
+  Row("Q-only err", END, "test_error/q_only", _percent),
+  Row("P-only err", END, "test_error/p_only", _percent),
+)
+COMPARED = OVERVIEW_ROWS[-1]
+
+
+class Line(NamedTuple):
+  """One row in numbers: an interval per arm, and per arm against the first."""
+
+  row: Row
+  arms: list[Interval]
+  differences: list[Interval]
+
+
 class Table(NamedTuple):
   """One cell of the grid as text.
 
   Attributes:
-    title: the cell's name and engine.
+    cell: the cell, '' where the table is of several.
+    title: what stands above it.
     header: column names.
     lines: text of every row, the label first.
     notes: what must be said of these runs: unfinished, never stopped, diverged.
   """
 
+  cell: str
   title: str
   header: list[str]
   lines: list[list[str]]
@@ -118,6 +143,72 @@ def notes(run: collect.RunLog) -> list[str]:
   return out
 
 
+def line(
+  rows: list[dict[str, Any]], row: Row, *, cell: str, arms: list[str]
+) -> Line:
+  """What one cell's runs say of one row. Ours.
+
+  Args:
+    rows: tidy rows.
+    row: phase and metric.
+    cell: the cell.
+    arms: the first is what the others are compared with, paired by seed.
+  """
+  first, *others = [
+    collect.values(rows, arm=arm, cell=cell, phase=row.phase, metric=row.metric)
+    for arm in arms
+  ]
+  return Line(
+    row,
+    [collect.interval(list(v.values())) for v in (first, *others)],
+    [collect.paired(v, first) for v in others],
+  )
+
+
+def arms_of(experiment: Experiment, cell: str) -> list[str]:
+  """The arms that have a run in this cell. Ours."""
+  return [run.arm for run in experiment.runs if run.cell == cell]
+
+
+def overview(experiment: Experiment, rows: list[dict[str, Any]]) -> Table:
+  """One line per cell, for experiments of many cells. Ours.
+
+  Args:
+    experiment: the workdir.
+    rows: its tidy rows.
+  """
+  cells = list(dict.fromkeys(run.cell for run in experiment.runs))
+  arms = list(dict.fromkeys(run.arm for run in experiment.runs))
+  columns: dict[str, dict[str, str]] = {}
+  for cell in cells:
+    here = arms_of(experiment, cell)
+    for row in OVERVIEW_ROWS:
+      found = line(rows, row, cell=cell, arms=here)
+      for arm, interval in zip(here, found.arms, strict=True):
+        if interval.num:
+          column = columns.setdefault(f"{row.label}, {arm}", {})
+          column[cell] = row.format(interval.mean)
+      for arm, interval in zip(here[1:], found.differences, strict=True):
+        if row is COMPARED and interval.num:
+          column = columns.setdefault(f"{row.label}, {arm} - {here[0]}", {})
+          column[cell] = show(interval, row.format)
+  return Table(
+    cell="",
+    title=f"{len(cells)} cells, {len(arms)} arms",
+    header=["", *columns],
+    lines=[
+      [cell, *(column.get(cell, NOTHING) for column in columns.values())]
+      for cell in cells
+    ],
+    notes=[
+      "anneal: mean loss there; err: mean test error at the end.",
+      *(
+        f"{run.cell}: {note}" for run in experiment.runs for note in notes(run)
+      ),
+    ],
+  )
+
+
 def build(experiment: Experiment, rows: list[dict[str, Any]]) -> list[Table]:
   """One table per cell. Ours.
 
@@ -128,30 +219,20 @@ def build(experiment: Experiment, rows: list[dict[str, Any]]) -> list[Table]:
   tables = []
   for cell in dict.fromkeys(run.cell for run in experiment.runs):
     runs = [run for run in experiment.runs if run.cell == cell]
-    arms = [run.arm for run in runs]
+    arms = arms_of(experiment, cell)
     header = ["", *arms]
     header += [f"{arm} - {arms[0]}" for arm in arms[1:]]
     lines = []
     for row in THEORY_ROWS:
-      per_arm = [
-        collect.values(
-          rows, arm=arm, cell=cell, phase=row.phase, metric=row.metric
-        )
-        for arm in arms
-      ]
-      if not any(per_arm):
-        continue
-      shown = [
-        show(collect.interval(list(v.values())), row.format) for v in per_arm
-      ]
-      shown += [
-        show(collect.paired(v, per_arm[0]), row.format) for v in per_arm[1:]
-      ]
-      lines.append([row.label, *shown])
+      found = line(rows, row, cell=cell, arms=arms)
+      if any(interval.num for interval in found.arms):
+        intervals = [*found.arms, *found.differences]
+        lines.append([row.label, *(show(i, row.format) for i in intervals)])
     num_seeds = max(len(run.seeds) for run in runs)
     seeds = "1 seed" if num_seeds == 1 else f"{num_seeds} paired seeds"
     tables.append(
       Table(
+        cell=cell,
         title=f"{cell} ({seeds})",
         header=header,
         lines=lines,
@@ -164,16 +245,16 @@ def build(experiment: Experiment, rows: list[dict[str, Any]]) -> list[Table]:
 def as_text(table: Table) -> str:
   """A table for the terminal. Ours."""
   grid = [table.header, *table.lines]
-  widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]
+  widths = [max(len(texts[i]) for texts in grid) for i in range(len(grid[0]))]
 
-  def join(line):
-    first = line[0].ljust(widths[0])
-    rest = [x.rjust(w) for x, w in zip(line[1:], widths[1:], strict=True)]
+  def join(texts):
+    first = texts[0].ljust(widths[0])
+    rest = [x.rjust(w) for x, w in zip(texts[1:], widths[1:], strict=True)]
     return "  ".join([first, *rest]).rstrip()
 
   rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
   body = [table.title, rule, join(table.header), rule]
-  body += [join(line) for line in table.lines]
+  body += [join(texts) for texts in table.lines]
   body += [rule, *table.notes]
   return "\n".join(body)
 
@@ -181,13 +262,13 @@ def as_text(table: Table) -> str:
 def as_html(table: Table) -> str:
   """A table for the page. Ours."""
 
-  def cells(line, tag):
-    return "".join(f"<{tag}>{html.escape(x.strip())}</{tag}>" for x in line)
+  def cells(texts, tag):
+    return "".join(f"<{tag}>{html.escape(x.strip())}</{tag}>" for x in texts)
 
   rows = "\n".join(
-    f"<tr{' class=head' if not line[0].startswith(' ') else ''}>"
-    f"{cells(line, 'td')}</tr>"
-    for line in table.lines
+    f"<tr{' class=head' if not texts[0].startswith(' ') else ''}>"
+    f"{cells(texts, 'td')}</tr>"
+    for texts in table.lines
   )
   remarks = "".join(f"<p class=note>{html.escape(n)}</p>" for n in table.notes)
   return (

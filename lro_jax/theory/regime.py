@@ -172,6 +172,17 @@ def lines(conditions: list[Condition]) -> list[str]:
   return out
 
 
+def one_line(conditions: list[Condition]) -> str:
+  """How many conditions hold, and which do not. Ours."""
+  failing = [
+    f"{c.statement.split(':')[0]} ({c.value:.3g} vs {c.bound:.3g})"
+    for c in conditions
+    if not c.holds
+  ]
+  holding = f"{len(conditions) - len(failing)} of {len(conditions)} hold"
+  return "; ".join([holding, *(f"not: {f}" for f in failing)])
+
+
 def as_facts(conditions: list[Condition]) -> list[dict[str, Any]]:
   """The report for run.json. Ours."""
   return [c._asdict() for c in conditions]

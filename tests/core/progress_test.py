@@ -97,7 +97,7 @@ class LineTest(ProgressTestCase):
     left = 10  # half is done after 10 seconds
     mean = sum(durations) / 2
     self.assertIn("[3/4 third/base]", line)
-    self.assertIn(f"all ~ {progress.clock(left + mean)}", line)
+    self.assertIn(f"all <= {progress.clock(left + mean)}", line)
 
   def test_the_last_run_ends_with_the_experiment(self):
     bar = self.started(num_runs=2)
@@ -106,7 +106,7 @@ class LineTest(ProgressTestCase):
     bar.start("small/base", 0, 1000)
     self.now += 10
     line = bar.line(step=100, loss=0.5, phase="training")
-    run, everything = re.search(r"run <= (\S+), all ~ (\S+)", line).groups()
+    run, everything = re.search(r"run <= (\S+), all <= (\S+)", line).groups()
     self.assertEqual(run, everything)
 
 

@@ -1,0 +1,78 @@
+"""An experiment's numbers as one small JSON: the files of `lro_jax/results`.
+
+Every number of the README comes from such a file, with the command, versions,
+seeds and config that it takes to make it again.
+"""
+
+from typing import Any
+
+from lro_jax.core.schema import flatten
+from lro_jax.report import tables
+from lro_jax.report.collect import Experiment
+
+
+def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
+  """Means, 95% intervals and paired differences of every cell. Ours.
+
+  Args:
+    experiment: a loaded workdir.
+    rows: its tidy rows.
+
+  Returns:
+    {"command", "versions", "wall_seconds", "seeds", "config", "cells"};
+    `config` holds the fields that all runs share, and a cell those of its own:
+    {"cell", "config", "seeds", "metrics", "notes"}. A metric's key is
+    `<phase>/<metric>`, its value {arm or "arm - first arm": [mean, low, high,
+    number of seeds]}; low and high are None for one seed.
+  """
+  configs = [flatten(run.config) for run in experiment.runs]
+  shared = {
+    name: value
+    for name, value in configs[0].items()
+    if all(c.get(name, _Missing) == value for c in configs)
+  }
+  cells = []
+  for cell in dict.fromkeys(run.cell for run in experiment.runs):
+    runs = [run for run in experiment.runs if run.cell == cell]
+    arms = tables.arms_of(experiment, cell)
+    config = flatten(runs[0].config)
+    metrics = {}
+    for row in tables.THEORY_ROWS:
+      found = tables.line(rows, row, cell=cell, arms=arms)
+      names = [*arms, *(f"{arm} - {arms[0]}" for arm in arms[1:])]
+      intervals = [*found.arms, *found.differences]
+      metrics[f"{row.phase}/{row.metric}"] = {
+        name: [*(_rounded(x) for x in i[:3]), i.num]
+        for name, i in zip(names, intervals, strict=True)
+        if i.num
+      }
+    cells.append(
+      {
+        "cell": cell,
+        "seeds": runs[0].seeds,
+        # The arm's own field is in its name.
+        "config": {
+          name: value
+          for name, value in config.items()
+          if name not in shared and name != "optim.algorithm"
+        },
+        "metrics": {name: value for name, value in metrics.items() if value},
+        "notes": [note for run in runs for note in tables.notes(run)],
+      }
+    )
+  return {
+    "command": experiment.record["command"],
+    "versions": experiment.runs[0].record["versions"],
+    "wall_seconds": sum(r.record["wall_seconds"] for r in experiment.runs),
+    "config": shared,
+    "cells": cells,
+  }
+
+
+def _rounded(value: float) -> float:
+  """Five digits: more than any interval here leaves certain."""
+  return float(f"{value:.5g}")
+
+
+class _Missing:
+  """Stands for a field that a config lacks."""
