@@ -30,6 +30,7 @@ from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.core.task import Data
 from lro_jax.theory import data as data_lib
 from lro_jax.theory import network, reference, settings
+from lro_jax.theory import problem as problem_lib
 from lro_jax.theory import task as theory
 
 STANDARD = {"dim": 400, "num_train": 200, "num_hidden": 16384}
@@ -156,7 +157,7 @@ def numpy_seconds_per_step(config: ConfigDict, *, reduced: bool) -> float:
     reduced: in the basis the engine uses, or in all d coordinates.
   """
   s = settings.resolve(config)
-  problem = data_lib.sample_problem(
+  problem = problem_lib.sample_problem(
     (0,),
     dim=s.dim,
     num_train=s.num_train,
@@ -168,7 +169,7 @@ def numpy_seconds_per_step(config: ConfigDict, *, reduced: bool) -> float:
   )
   x1_dim = s.dim
   if reduced:
-    problem, x1_dim, _ = data_lib.rotate_to_span(problem)
+    problem, x1_dim, _ = problem_lib.rotate_to_span(problem)
     directions = data_lib.directions_in_plane(s.r, s.q_norm)
   else:
     directions = problem.vectors.directions[0]

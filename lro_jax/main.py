@@ -87,9 +87,10 @@ def run_all(
     )
   where = {run.name: folders.run_folder(workdir, run) for run in runs}
   with _freeing_what_never_began([where[run.name] for run in chosen]):
+    record = experiment_record(config, runs)
+    _refuse_to_drop_runs(workdir, record)
     for run in chosen:
       folders.claim(where[run.name], run.config)
-    record = experiment_record(config, runs)
     metrics.write_json(workdir / "experiment.json", record)
     _run_chosen(chosen, where, track)
   if only == "*" or all(folders.is_done(f) for f in where.values()):
@@ -110,6 +111,8 @@ def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
     run.name: placement.num_devices(track.num_devices(run.config))
     for run in todo
   }
+  for run in todo:
+    track.check_data(run.config)
   progress = Progress(len(todo))
   shown: set[str] = set()
   for run in todo:
@@ -134,6 +137,19 @@ def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
         name=run.name,
       )
   progress.close()
+
+
+def _refuse_to_drop_runs(workdir: pathlib.Path, record: dict) -> None:
+  """An experiment may grow in its workdir, but not lose arms or cells."""
+  path = workdir / "experiment.json"
+  there = metrics.read_json(path) if path.exists() else {}
+  for kind in ("arms", "cells"):
+    lost = [name for name in there.get(kind, ()) if name not in record[kind]]
+    if lost:
+      raise UserError(
+        f"{workdir} holds an experiment with the {kind} {', '.join(lost)},"
+        " which this config lacks: choose another --workdir, or keep them."
+      )
 
 
 def experiment_record(config: ConfigDict, runs: list[Run]) -> dict:

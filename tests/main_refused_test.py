@@ -11,7 +11,15 @@ from lro_jax import main
 from lro_jax.core import folders, loop
 from tests import testing
 
-PRESETS = ("default", "limit", "network", "split", "paper", "convergence")
+PRESETS = (
+  "default",
+  "limit",
+  "network",
+  "split",
+  "paper",
+  "sweep",
+  "convergence",
+)
 
 
 def no_device():
@@ -115,6 +123,23 @@ class RefusedWorkdirTest(RefusedTestCase):
     for run in main.expand(made_by):
       folders.claim(folders.run_folder(self.workdir, run), run.config)
 
+  def test_an_experiment_may_grow_but_not_lose_cells_or_arms(self):
+    def grid(*values):
+      axis = {"field": "data.r", "values": values}
+      return testing.experiment("limit", testing.TINY | {"grid.r": axis})
+
+    with testing.no_figures():
+      testing.run_all(grid(0.125, 0.25), self.workdir)
+    for config in (grid(0.25, 0.5), testing.experiment("limit", testing.TINY)):
+      self.refused(config, "the cells r=0.125", "--workdir")
+    one_arm = grid(0.125, 0.25)
+    with one_arm.unlocked():
+      del one_arm.arms["small"]
+    self.refused(one_arm, "the arms small", "--workdir")
+    with testing.no_figures():
+      text = testing.run_all(grid(0.125, 0.25, 0.5), self.workdir)
+    self.assertIn("r=0.5", text)
+
   # The tests may run as root, whom permission bits do not stop.
   def test_a_workdir_that_cannot_be_written_is_named(self):
     self.workdir.write_text("not a folder")
@@ -144,6 +169,15 @@ class RefusedLaterTest(RefusedTestCase):
     self.assert_refused_and_mended(
       preset, {field: 0.0}, *words, "seed 0", "num_train 32", "raise num_train"
     )
+
+  def test_nothing_is_trained_where_a_later_run_lacks_an_example(self):
+    grid = {"field": "data.q0", "values": (0.25, 0.0)}
+    with testing.forbidden(loop, "run"):
+      self.refused(
+        testing.experiment("limit", testing.TINY | {"grid.q0": grid}),
+        "No Q-only",
+        "q0 0:",
+      )
 
   def test_more_devices_than_there_are(self):
     there = jax.local_device_count()

@@ -85,7 +85,7 @@ class ImportsTest(parameterized.TestCase):
       if path.name in ("steps.py", "bench.py"):
         continue
       # Drawing the data and reading the machine are not training steps.
-      if path.parts[-2:] == ("theory", "data.py"):
+      if path.parts[-2:] == ("theory", "problem.py"):
         continue
       self.assertNotRegex(path.read_text(), r"jax\.(jit|pmap)\b", path.name)
 

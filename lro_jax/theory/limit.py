@@ -18,8 +18,8 @@ import numpy as np
 
 from lro_jax.core.schema import ConfigDict, to_steps
 from lro_jax.core.task import NOT_YET, Array, Data, Measurements, Task, latch
-from lro_jax.theory import data as data_lib
 from lro_jax.theory import kernels, measure, models
+from lro_jax.theory import problem as problem_lib
 from lro_jax.theory.settings import Setting
 
 
@@ -52,7 +52,7 @@ class LimitState(NamedTuple):
 
 
 def make(
-  config: ConfigDict, setting: Setting, problem: data_lib.Problem
+  config: ConfigDict, setting: Setting, problem: problem_lib.Problem
 ) -> Task:
   """The limit engine's Task. Ours.
 

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from lro_jax.core.task import Array, Data, Measurements
-from lro_jax.theory import data as data_lib
 from lro_jax.theory import models
+from lro_jax.theory import problem as problem_lib
 
 
-def train_data(problem: data_lib.Problem) -> dict[str, np.ndarray]:
+def train_data(problem: problem_lib.Problem) -> dict[str, np.ndarray]:
   """Training arrays of every engine but x1, [s, N] each. Section 2."""
   train = problem.train
   m1 = np.any(train.x1 != 0, axis=-1)
@@ -37,7 +37,7 @@ def train_data(problem: data_lib.Problem) -> dict[str, np.ndarray]:
   }
 
 
-def test_data(problem: data_lib.Problem) -> dict[str, np.ndarray]:
+def test_data(problem: problem_lib.Problem) -> dict[str, np.ndarray]:
   """Test arrays of every engine but x1, [s, n] each. Section 2."""
   test = problem.test
   return {

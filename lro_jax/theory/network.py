@@ -33,6 +33,7 @@ from lro_jax.core.task import (
 )
 from lro_jax.theory import data as data_lib
 from lro_jax.theory import decomposition, measure, models
+from lro_jax.theory import problem as problem_lib
 from lro_jax.theory.settings import Setting
 
 REDUCED, FULL = "reduced", "full"
@@ -48,7 +49,7 @@ class Probe(NamedTuple):
 def make(
   config: ConfigDict,
   setting: Setting,
-  problem: data_lib.Problem,
+  problem: problem_lib.Problem,
   *,
   axis_name: str | None,
 ) -> Task:
@@ -69,7 +70,7 @@ def make(
   reduced = model.basis == REDUCED
   rank = s.dim
   if reduced:
-    problem, rank, _ = data_lib.rotate_to_span(problem)
+    problem, rank, _ = problem_lib.rotate_to_span(problem)
     plane = data_lib.directions_in_plane(s.r, s.q_norm)
     directions = np.stack([plane] * len(config_seeds(config)))
   else:

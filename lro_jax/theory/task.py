@@ -6,6 +6,7 @@ from lro_jax.core import schema
 from lro_jax.core.schema import ConfigDict, UserError, choice, integer, real
 from lro_jax.core.task import Task
 from lro_jax.theory import data, limit, network, regime, settings
+from lro_jax.theory import problem as problem_lib
 
 SCHEMA = {
   "name": schema.text(),
@@ -94,6 +95,21 @@ def conditions(config: ConfigDict) -> list[regime.Condition]:
   )
 
 
+def check_data(config: ConfigDict) -> None:
+  """Refuses a run whose draw lacks a kind of example. Section 2.
+
+  Raises:
+    UserError: a seed drew no P-only or no Q-only example.
+  """
+  setting = settings.resolve(config)
+  problem_lib.check_draw(
+    network.config_seeds(config),
+    num_train=setting.num_train,
+    p0=setting.p0,
+    q0=setting.q0,
+  )
+
+
 def num_devices(config: ConfigDict) -> int:
   """Devices the config asks for; 0 stands for all there are. Ours."""
   return 1 if config.engine == settings.LIMIT else config.train.num_devices
@@ -113,7 +129,7 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     UserError: a seed drew no P-only or no Q-only example.
   """
   setting = settings.resolve(config)
-  problem = data.sample_problem(
+  problem = problem_lib.sample_problem(
     network.config_seeds(config),
     dim=setting.dim,
     num_train=setting.num_train,
@@ -124,7 +140,7 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     q_norm=setting.q_norm,
   )
   facts = {
-    "data": f"P/Q distribution, sha256 {data.digest(problem)}",
+    "data": f"P/Q distribution, sha256 {problem_lib.digest(problem)}",
     "setting": setting._asdict(),
     "expected_events": ["anneal", "stop"]
     if config.optim.algorithm == settings.LARGE

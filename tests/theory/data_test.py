@@ -7,6 +7,7 @@ from absl.testing import absltest, parameterized
 from lro_jax.core import prng
 from lro_jax.core.schema import UserError
 from lro_jax.theory import data
+from lro_jax.theory import problem as problem_lib
 
 DIM, NUM, P0, Q0, R, Q_NORM = 20, 20000, 0.15, 0.25, 0.3, 2.0
 
@@ -98,7 +99,7 @@ class ProblemTest(parameterized.TestCase):
     fields = dict(
       dim=DIM, num_train=24, num_test=10, p0=P0, q0=Q0, r=R, q_norm=Q_NORM
     )
-    return data.sample_problem(seeds, **fields | kw)
+    return problem_lib.sample_problem(seeds, **fields | kw)
 
   def test_a_seed_means_the_same_problem_in_any_company(self):
     together, alone = self.sample((5, 1)), self.sample((1,))
@@ -112,7 +113,9 @@ class ProblemTest(parameterized.TestCase):
     self.assertGreater(
       np.abs(problem.train.x1 - problem.test.x1).min(-1).max(), 0
     )
-    self.assertNotEqual(data.digest(problem), data.digest(self.sample((2, 3))))
+    self.assertNotEqual(
+      problem_lib.digest(problem), problem_lib.digest(self.sample((2, 3)))
+    )
 
   @parameterized.parameters((dict(p0=0.0), "P-only"), (dict(q0=0.0), "Q-only"))
   def test_a_missing_kind_is_refused_by_name(self, fields, kind):
@@ -124,7 +127,7 @@ class ProblemTest(parameterized.TestCase):
     self, num_train
   ):
     problem = self.sample(num_train=num_train, p0=0.3, q0=0.3)
-    rotated, rank, basis = data.rotate_to_span(problem)
+    rotated, rank, basis = problem_lib.rotate_to_span(problem)
     for s in range(2):
       before = np.vstack(
         [problem.train.x1[s], problem.test.x1[s], problem.vectors.w_star[s]]

@@ -9,7 +9,8 @@ from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
 from lro_jax.core import steps
-from lro_jax.theory import data, kernels, limit, settings
+from lro_jax.theory import kernels, limit, settings
+from lro_jax.theory import problem as problem_lib
 from tests import testing
 
 FIELDS = {
@@ -101,7 +102,7 @@ class DynamicsTest(parameterized.TestCase):
     # "none" leaves the noise at 0.004, off (3.3): tau_t drifts.
     cfg = config(**{"optim.stationary": stationary, "optim.noise_std": 0.004})
     setting = settings.resolve(cfg)
-    problem = data.sample_problem(
+    problem = problem_lib.sample_problem(
       (0, 1),
       dim=100,
       num_train=26,

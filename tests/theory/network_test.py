@@ -8,7 +8,8 @@ from absl.testing import absltest
 from configs import theory as theory_config
 from lro_jax.core import prng
 from lro_jax.core.prng import Stream
-from lro_jax.theory import convergence, data, models, network
+from lro_jax.theory import convergence, models, network
+from lro_jax.theory import problem as problem_lib
 from tests import testing
 
 FIELDS = {
@@ -46,7 +47,7 @@ class BasesTest(absltest.TestCase):
     config, full = task_of(**{"model.basis": "full"}, **fields)
     _, reduced = task_of(**{"model.basis": "reduced"}, **fields)
 
-    problem = data.sample_problem(
+    problem = problem_lib.sample_problem(
       (seed,),
       dim=60,
       num_train=40,
@@ -56,7 +57,7 @@ class BasesTest(absltest.TestCase):
       r=0.3,
       q_norm=2.0,
     )
-    _, rank, rotation = data.rotate_to_span(problem)
+    _, rank, rotation = problem_lib.rotate_to_span(problem)
     minus, middle, plus = problem.vectors.directions[0]
     plane = np.stack(
       [
@@ -119,7 +120,7 @@ class BasesTest(absltest.TestCase):
       **{"seeds": tuple(range(256)), "max_seeds": 0, "data.p0": 0.3}
     )
     rank = task.data.examples["x1"].shape[-1]
-    problem = data.sample_problem(
+    problem = problem_lib.sample_problem(
       config.seeds,
       dim=60,
       num_train=40,
@@ -129,7 +130,7 @@ class BasesTest(absltest.TestCase):
       r=0.3,
       q_norm=2.0,
     )
-    rotated, _, _ = data.rotate_to_span(problem)
+    rotated, _, _ = problem_lib.rotate_to_span(problem)
     x = rotated.test.x1[:, 0]
     for part, expected in (
       (x, np.sum(x**2, -1)),

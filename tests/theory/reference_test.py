@@ -9,6 +9,7 @@ from configs import theory as theory_config
 from lro_jax.core import prng, steps
 from lro_jax.core.prng import Stream
 from lro_jax.theory import data, network, reference, settings
+from lro_jax.theory import problem as problem_lib
 from tests import testing
 
 NUM_STEPS = 50
@@ -67,7 +68,7 @@ class ReferenceTest(parameterized.TestCase):
     setting = settings.resolve(cfg)
     # Annealing inside the 50 steps: at the loss the plain loop has at step 20.
     with jax.enable_x64(dtype == "float64"):
-      problem = data.sample_problem(
+      problem = problem_lib.sample_problem(
         (3,),
         dim=12,
         num_train=24,
