@@ -4,11 +4,12 @@ Every number of the README comes from such a file, with the command, versions,
 seeds and config that it takes to make it again.
 """
 
+import math
 from typing import Any
 
 from lro_jax.core.schema import flatten
 from lro_jax.report import tables
-from lro_jax.report.collect import Experiment
+from lro_jax.report.collect import Experiment, Interval, interval
 
 
 def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
@@ -69,9 +70,38 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
   }
 
 
+def as_markdown(saved: dict, cell: str) -> str:
+  """One cell of a saved summary as the table that a README quotes. Ours.
+
+  Args:
+    saved: what `summary` returned, read back from its file.
+    cell: name of the cell.
+
+  Raises:
+    StopIteration: no such cell.
+  """
+  metrics = next(c for c in saved["cells"] if c["cell"] == cell)["metrics"]
+  columns = list(dict.fromkeys(name for m in metrics.values() for name in m))
+  lines = [["", *columns], ["---"] * (1 + len(columns))]
+  for row in tables.THEORY_ROWS:
+    found = metrics.get(f"{row.phase}/{row.metric}")
+    if found:
+      intervals = (
+        Interval(*(math.nan if x is None else x for x in found[name]))
+        if name in found
+        else interval([])
+        for name in columns
+      )
+      label = row.label.strip()
+      if row.label.startswith(" "):
+        label = f"{row.phase}: {label}"
+      lines.append([label, *(tables.show(i, row.format) for i in intervals)])
+  return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def _rounded(value: float) -> float:
-  """Five digits: more than any interval here leaves certain."""
-  return float(f"{value:.5g}")
+  """Seven digits: rounding again for display then changes nothing."""
+  return float(f"{value:.7g}")
 
 
 class _Missing:
