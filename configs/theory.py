@@ -85,7 +85,7 @@ def split():
 NETWORK = {
   "engine": "network",
   "max_seeds": 4,
-  "data": {"dim": 200, "num_train": 60, "r": 0.2, "q_norm": 6.0},
+  "data": {"dim": 200, "num_train": 100, "r": 0.2, "q_norm": 6.0},
   "model": {"num_hidden": 512, "num_hidden_v": 32768, "init_std": 0.3},
   "optim": {
     "large_learning_rate": 1.0,
@@ -94,7 +94,7 @@ NETWORK = {
     "anneal_excess": 0.2,
     "stop_loss": 0.25,
   },
-  "train": {"max": "12000 steps"},
+  "train": {"max": "15000 steps"},
 }
 
 
