@@ -61,13 +61,13 @@ def _slug(cell: str) -> str:
 
 
 def _curves(ax, run: RunLog, metric: str, color: str, label: str, **kw) -> bool:
-  """Every seed thin, the name once; step 0 is drawn at 1 on the log axis."""
+  """Every seed thin, the name once."""
   drawn = False
   for seed in run.seeds:
     steps, values = run.curve(metric, seed)
     if len(steps):
       ax.plot(
-        np.maximum(steps, 1),
+        steps,
         values,
         color=color,
         alpha=0.7,
@@ -79,13 +79,19 @@ def _curves(ax, run: RunLog, metric: str, color: str, label: str, **kw) -> bool:
   return drawn
 
 
+def _log_steps(ax) -> None:
+  """A log axis from step 1 on, with room for step 0."""
+  ax.set_xscale("symlog", linthresh=1, linscale=0.6)
+  ax.margins(x=0)
+
+
 def _mark_anneals(ax, run: RunLog) -> None:
   """A grey line where each seed annealed."""
   label = "annealed"
   for seed in run.seeds:
     step = run.event_step("anneal", seed)
     if step is not None:
-      ax.axvline(max(step, 1), color="0.6", lw=0.7, label=label)
+      ax.axvline(step, color="0.6", lw=0.7, label=label)
       label = None
 
 
@@ -98,7 +104,7 @@ def _panels(runs: list[RunLog], height: float = 3.1):
     squeeze=False,
   )
   for ax, run in zip(axes[0], runs, strict=True):
-    ax.set_xscale("log")
+    _log_steps(ax)
     ax.set_title(run.arm)
     ax.set_xlabel("step")
     _mark_anneals(ax, run)
@@ -150,17 +156,18 @@ def second_difference(runs: list[RunLog]) -> Figure:
     for i, seed in enumerate(run.seeds):
       steps, values = run.curve("second_difference", seed)
       ax.plot(
-        np.maximum(steps, 1),
+        steps,
         np.abs(values),
         color=color,
         alpha=0.7,
         lw=1.1,
         label=None if i else run.arm,
       )
+  for run in runs:
     _mark_anneals(ax, run)
   s = runs[0].record["facts"]["setting"]
-  ax.set_xscale("log")
-  ax.set_yscale("log")
+  _log_steps(ax)
+  ax.set_yscale("log", nonpositive="mask")
   # Without weight decay or angle there is no bound to draw.
   if s["weight_decay"] > 0 and s["r"] > 0:
     bound = (s["r"] * s["q_norm"]) ** 2 / s["weight_decay"]
@@ -208,7 +215,7 @@ def norms(runs: list[RunLog]) -> Figure:
     _curves(
       ax, run, "noise_std/relative", BLACK, r"noise std $\tau_t/\tau_0$", ls=":"
     )
-    ax.set_yscale("log")
+    ax.set_yscale("log", nonpositive="mask")
   axes[0].set_ylabel("squared norm")
   axes[-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
   return _finish(

@@ -11,6 +11,17 @@ from lro_jax.core.schema import flatten
 from lro_jax.report import tables
 from lro_jax.report.collect import Experiment, Interval, interval
 
+# What of the closing table is quoted outside.
+QUOTED = (
+  "step",
+  "train_loss/m1",
+  "train_loss/q_only",
+  "test_error/p_only",
+  "test_error/q_only",
+  "test_error/both",
+  "test_error/all",
+)
+
 
 def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
   """Means, 95% intervals and paired differences of every cell. Ours.
@@ -43,9 +54,7 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
       names = [*arms, *(f"{arm} - {arms[0]}" for arm in arms[1:])]
       intervals = [*found.arms, *found.differences]
       metrics[f"{row.phase}/{row.metric}"] = {
-        name: [*(_rounded(x) for x in i[:3]), i.num]
-        for name, i in zip(names, intervals, strict=True)
-        if i.num
+        name: list(i) for name, i in zip(names, intervals, strict=True) if i.num
       }
     cells.append(
       {
@@ -71,7 +80,7 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
 
 
 def as_markdown(saved: dict, cell: str) -> str:
-  """One cell of a saved summary as the table that a README quotes. Ours.
+  """The rows of a saved summary's cell that the README quotes. Ours.
 
   Args:
     saved: what `summary` returned, read back from its file.
@@ -85,7 +94,7 @@ def as_markdown(saved: dict, cell: str) -> str:
   lines = [["", *columns], ["---"] * (1 + len(columns))]
   for row in tables.THEORY_ROWS:
     found = metrics.get(f"{row.phase}/{row.metric}")
-    if found:
+    if found and row.metric in QUOTED:
       intervals = (
         Interval(*(math.nan if x is None else x for x in found[name]))
         if name in found
@@ -97,11 +106,6 @@ def as_markdown(saved: dict, cell: str) -> str:
         label = f"{row.phase}: {label}"
       lines.append([label, *(tables.show(i, row.format) for i in intervals)])
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _rounded(value: float) -> float:
-  """Seven digits: rounding again for display then changes nothing."""
-  return float(f"{value:.7g}")
 
 
 class _Missing:

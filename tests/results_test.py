@@ -1,0 +1,89 @@
+"""What README and configs say is what the committed result files hold."""
+
+import json
+import math
+import pathlib
+
+from absl.testing import absltest, parameterized
+
+from configs import theory as theory_config
+from lro_jax.report import summary
+
+ROOT = pathlib.Path(__file__).parent.parent
+RESULTS = ROOT / "lro_jax" / "results"
+P_ONLY, Q_ONLY = "test_error/p_only", "test_error/q_only"
+LOG2 = math.log(2)
+
+
+def load(name):
+  return json.loads((RESULTS / name).read_text())
+
+
+def of(cell, phase, metric, column):
+  """Mean, low, high, number of seeds."""
+  return cell["metrics"][f"{phase}/{metric}"][column]
+
+
+def gap(cell):
+  return of(cell, "end", P_ONLY, "small - large")
+
+
+class ReadmeTest(parameterized.TestCase):
+  @parameterized.parameters("engine=limit", "engine=network")
+  def test_the_tables_are_those_of_the_default_run(self, cell):
+    readme = (ROOT / "README.md").read_text()
+    table = summary.as_markdown(load("theory_default.json"), cell)
+    self.assertGreater(len(table.splitlines()), 8)
+    self.assertIn(table, readme)
+
+  def test_every_result_file_is_named(self):
+    readme = (ROOT / "README.md").read_text()
+    for path in RESULTS.iterdir():
+      self.assertIn(path.name, readme)
+
+  @parameterized.parameters("theory_default.json", "theory_sweep.json")
+  def test_results_come_from_a_commit(self, name):
+    commit = load(name)["versions"]["commit"]
+    self.assertRegex(commit, "^[0-9a-f]{12}$")
+
+
+class DefaultTest(absltest.TestCase):
+  def test_the_default_is_the_sweeps_choice(self):
+    cells = load("theory_sweep.json")["cells"]
+    good = [
+      cell
+      for cell in cells
+      if not cell["notes"]
+      and of(cell, "anneal", "train_loss/q_only", "large")[0] >= 0.9 * LOG2
+    ]
+    self.assertNotEmpty(good)
+    chosen = max(good, key=lambda cell: gap(cell)[0])
+    config = theory_config.get_config("limit")
+    for name, value in chosen["config"].items():
+      group, field = name.split(".")
+      self.assertEqual(config[group][field], value, name)
+    self.assertNoCommonElements(
+      config.seeds, theory_config.get_config("sweep").seeds
+    )
+
+  def test_the_committed_default_shows_the_phenomenon(self):
+    (cell,) = (
+      c
+      for c in load("theory_default.json")["cells"]
+      if c["cell"] == "engine=limit"
+    )
+    self.assertGreaterEqual(gap(cell)[3], 8)
+    self.assertGreater(gap(cell)[1], 0)
+    m1 = of(cell, "anneal", "train_loss/m1", "large")
+    q_only = of(cell, "anneal", "train_loss/q_only", "large")
+    self.assertLess(m1[2], LOG2 / 2)
+    self.assertGreater(q_only[1], 0.75 * LOG2)
+    for arm in ("large", "small"):
+      self.assertLess(of(cell, "end", Q_ONLY, arm)[2], 0.01)
+    # The file is of the config as it stands.
+    config = theory_config.get_config("default")
+    self.assertEqual(tuple(cell["seeds"]), config.seeds)
+
+
+if __name__ == "__main__":
+  absltest.main()
