@@ -109,10 +109,11 @@ def seconds_per_step(config: ConfigDict, *, steps_per_call: int) -> float:
 
 
 class Parts(NamedTuple):
-  """Seconds per step of parts measured alone."""
+  """Seconds per step of parts measured alone, and the former's FLOPs."""
 
   forward_backward: float
   noise: float
+  flops: float
 
 
 def parts_alone(config: ConfigDict, *, steps_per_call: int) -> Parts:
@@ -141,12 +142,26 @@ def parts_alone(config: ConfigDict, *, steps_per_call: int) -> Parts:
     return jax.lax.fori_loop(0, steps_per_call, body, (params, link_state))
 
   link_state = link.init(state.params)
+  # A multiply and an add per weight and input, forward and again backward.
+  num_inputs = (config.data.num_train, len(data.shared["directions"]))
+  flops = sum(
+    4.0 * n * block.size
+    for n, block in zip(num_inputs, state.params, strict=True)
+  )
   return Parts(
     seconds(lambda: jax.block_until_ready(descend(state.params)))
     / steps_per_call,
     seconds(lambda: jax.block_until_ready(draw(state.params, link_state)[0]))
     / steps_per_call,
+    flops,
   )
+
+
+def matrix_product_flops_per_second(size: int = 2048) -> float:
+  """What this device makes of one large float32 matrix product. Ours."""
+  a = jax.numpy.ones((size, size))
+  product = jax.jit(lambda a: a @ a)
+  return 2 * size**3 / seconds(lambda: product(a).block_until_ready())
 
 
 def numpy_seconds_per_step(config: ConfigDict, *, reduced: bool) -> float:
@@ -227,6 +242,8 @@ def network_row(config: ConfigDict, *, steps_per_call: int) -> dict[str, Any]:
     "steps_per_second": 1 / whole,
     "share_forward_backward": alone.forward_backward / whole,
     "share_noise": alone.noise / whole,
+    "forward_backward_gflops": alone.flops / alone.forward_backward / 1e9,
+    "matrix_product_gflops": matrix_product_flops_per_second() / 1e9,
     "share_rest": 1 - (alone.forward_backward + alone.noise) / whole,
     "numpy_steps_per_second": 1 / plain,
     "ratio_to_numpy": plain / whole,
@@ -289,6 +306,9 @@ def run(config: ConfigDict) -> dict[str, Any]:
         f"  forward/backward {row['share_forward_backward']:.0%}, noise"
         f" {row['share_noise']:.0%}, rest {row['share_rest']:.0%} (update,"
         " decomposition, per-seed stop)\n"
+        f"  forward/backward at {row['forward_backward_gflops']:.0f} GFLOP/s, a"
+        " large matrix product here at"
+        f" {row['matrix_product_gflops']:.0f}\n"
         f"  plain NumPy, all d coordinates: {row['numpy_steps_per_second']:.1f}"
         f" steps/s, ratio {row['ratio_to_numpy']:.1f}\n"
         "  plain NumPy, same reduced basis:"
