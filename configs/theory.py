@@ -146,7 +146,9 @@ def paper():
   c = split()
   c.data.scaling = "assumption_3_3"
   c.data.q_norm = 1.0
-  c.train.max = "100000 steps"
+  c.optim.large_learning_rate = 0.1  # at most eps1, Assumption 3.1
+  c.optim.small_learning_rate = 0.0001
+  c.train.max = "20000 steps"
   return c
 
 

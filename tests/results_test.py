@@ -41,6 +41,23 @@ class ReadmeTest(parameterized.TestCase):
     for path in RESULTS.iterdir():
       self.assertIn(path.name, readme)
 
+  def test_speeds_are_those_of_the_bench(self):
+    readme = (ROOT / "README.md").read_text()
+    for row in load("bench_network.json")["network"]:
+      for name in ("steps_per_second", "ratio_to_numpy"):
+        self.assertIn(f"| {row[name]:.1f} |", readme)
+    limit = load("bench_limit.json")
+    self.assertIn(f"N={limit['equal_cost_num_train']:,.0f}.", readme)
+    for row in limit["limit"]:
+      self.assertIn(f"{1e3 * row['seconds']:.3f} ms", readme)
+
+  def test_distances_are_those_of_the_convergence_table(self):
+    readme = (ROOT / "README.md").read_text()
+    table = load("convergence.json")
+    for row in table["rows"]:
+      self.assertIn(f"| {row['signal']:.5f} | {row['whole']:.5f} |", readme)
+    self.assertIn(f"slope {table['slope_signal']:.2f} ", readme)
+
   @parameterized.parameters("theory_default.json", "theory_sweep.json")
   def test_results_come_from_a_commit(self, name):
     commit = load(name)["versions"]["commit"]
