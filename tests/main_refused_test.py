@@ -8,7 +8,7 @@ import jax
 from absl.testing import absltest, parameterized
 
 from lro_jax import main
-from lro_jax.core import folders, loop
+from lro_jax.core import folders, loop, metrics
 from tests import testing
 
 PRESETS = (
@@ -128,17 +128,18 @@ class RefusedWorkdirTest(RefusedTestCase):
       axis = {"field": "data.r", "values": values}
       return testing.experiment("limit", testing.TINY | {"grid.r": axis})
 
-    with testing.no_figures():
-      testing.run_all(grid(0.125, 0.25), self.workdir)
+    self.enterContext(mock.patch.object(main, "_run_chosen"))
+    self.enterContext(mock.patch.object(main.page, "write"))
+    main.run_all(grid(0.125, 0.25), self.workdir)
     for config in (grid(0.25, 0.5), testing.experiment("limit", testing.TINY)):
       self.refused(config, "the cells r=0.125", "--workdir")
     one_arm = grid(0.125, 0.25)
     with one_arm.unlocked():
       del one_arm.arms["small"]
     self.refused(one_arm, "the arms small", "--workdir")
-    with testing.no_figures():
-      text = testing.run_all(grid(0.125, 0.25, 0.5), self.workdir)
-    self.assertIn("r=0.5", text)
+    main.run_all(grid(0.125, 0.25, 0.5), self.workdir)
+    record = metrics.read_json(self.workdir / "experiment.json")
+    self.assertEqual(record["cells"], ["r=0.125", "r=0.25", "r=0.5"])
 
   # The tests may run as root, whom permission bits do not stop.
   def test_a_workdir_that_cannot_be_written_is_named(self):
