@@ -20,7 +20,7 @@ CSS = """
   --soft: #a0a0a8; --line: #3a3a40; --band: #232328 }
   figure img { background: #fff; border-radius: 4px } }
 body { color: var(--ink); background: var(--paper); margin: 0 auto;
-  max-width: 60rem; padding: 1.5rem 1rem 4rem;
+  max-width: 68rem; padding: 1.5rem 1rem 4rem;
   font: 16px/1.5 system-ui, sans-serif }
 h1 { font-size: 1.6rem; margin: 0 0 .2rem } h2 { margin-top: 2.5rem }
 .soft, figcaption, .note { color: var(--soft); font-size: .9rem }
@@ -30,6 +30,7 @@ table { border-collapse: collapse; font-size: .85rem;
 td, th { padding: .2rem .7rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line) }
 td:first-child, th:first-child { text-align: left; padding-left: 0 }
+th { white-space: normal; vertical-align: bottom }
 tr.head td { font-weight: 600; padding-top: .6rem }
 figure { margin: 1.6rem 0 } img { max-width: 100%; height: auto }
 pre { background: var(--band); padding: .7rem; overflow-x: auto;

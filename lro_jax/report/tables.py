@@ -197,7 +197,7 @@ def overview(experiment: Experiment, rows: list[dict[str, Any]]) -> Table:
     title=f"{len(cells)} cells, {len(arms)} arms",
     header=["", *columns],
     lines=[
-      [cell, *(column.get(cell, NOTHING) for column in columns.values())]
+      [f"  {cell}", *(column.get(cell, NOTHING) for column in columns.values())]
       for cell in cells
     ],
     notes=[
