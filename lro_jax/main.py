@@ -9,6 +9,7 @@ the same command repeated completes the work; `--only` picks runs by name.
 
 import contextlib
 import fnmatch
+import os
 import pathlib
 import sys
 import time
@@ -142,7 +143,7 @@ def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
 def _refuse_to_drop_runs(workdir: pathlib.Path, record: dict) -> None:
   """An experiment may grow in its workdir, but not lose arms or cells."""
   path = workdir / "experiment.json"
-  there = metrics.read_json(path) if path.exists() else {}
+  there = metrics.read_json(path) if os.path.exists(path) else {}
   for kind in ("arms", "cells"):
     lost = [name for name in there.get(kind, ()) if name not in record[kind]]
     if lost:
@@ -168,25 +169,26 @@ def experiment_record(config: ConfigDict, runs: list[Run]) -> dict:
 def _one_sentence_when_out_of_memory(name: str) -> Iterator[None]:
   try:
     yield
-  except jax.errors.JaxRuntimeError as error:
-    if "RESOURCE_EXHAUSTED" not in str(error):
+  except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    full = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    if not full:
       raise
     raise UserError(
-      f"Run {name} ran out of device memory: lower model.num_hidden,"
+      f"Run {name} ran out of memory: lower model.num_hidden,"
       " data.num_train or max_seeds, or use more devices."
     ) from error
 
 
 @contextlib.contextmanager
-def _freeing_what_never_began(folders: list[pathlib.Path]) -> Iterator[None]:
+def _freeing_what_never_began(created: list[pathlib.Path]) -> Iterator[None]:
   """Leaves folders claimed inside, but never run in, to a mended config."""
-  ours = [f for f in folders if not (f / metrics.CONFIG).exists()]
+  ours = [f for f in created if not os.path.exists(f / metrics.CONFIG)]
   try:
     yield
   finally:
     for folder in ours:
-      claimed = (folder / metrics.CONFIG).exists()
-      if claimed and not (folder / metrics.RUN).exists():
+      claimed = os.path.exists(folder / metrics.CONFIG)
+      if claimed and not os.path.exists(folder / metrics.RUN):
         (folder / metrics.CONFIG).unlink()
 
 

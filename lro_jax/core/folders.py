@@ -47,7 +47,7 @@ def run_folder(workdir: pathlib.Path, run: Run) -> pathlib.Path:
 def is_done(folder: pathlib.Path) -> bool:
   """Whether the run in this folder has ended. Ours."""
   path = folder / metrics.RUN
-  return path.exists() and metrics.read_json(path)["status"] == DONE
+  return os.path.exists(path) and metrics.read_json(path)["status"] == DONE
 
 
 def claim(folder: pathlib.Path, config: ConfigDict) -> None:
@@ -59,18 +59,18 @@ def claim(folder: pathlib.Path, config: ConfigDict) -> None:
   """
   path = folder / metrics.CONFIG
   ours = metrics.plain(config.to_dict())
-  if path.exists():
-    theirs = metrics.read_json(path)
-    if theirs != ours:
-      fields = "; ".join(differences(ours, theirs))
-      raise UserError(
-        f"{folder} was made by another config ({fields}): choose another"
-        " --workdir, or set these fields back."
-      )
   try:
-    metrics.write_json(path, ours)
+    theirs = metrics.read_json(path) if path.exists() else ours
+    if theirs == ours:
+      metrics.write_json(path, ours)
   except OSError as error:
     raise UserError(
       f"Cannot write {folder} ({error.strerror}): choose a --workdir you may"
       " write to, with room on its disk."
     ) from error
+  if theirs != ours:
+    fields = "; ".join(differences(ours, theirs))
+    raise UserError(
+      f"{folder} was made by another config ({fields}): choose another"
+      " --workdir, or set these fields back."
+    )

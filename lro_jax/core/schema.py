@@ -16,6 +16,7 @@ import ml_collections
 ConfigDict = ml_collections.ConfigDict
 
 
+MAX_STEPS = 2**31 - 1
 DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(steps?|epochs?)\s*$")
 
 
@@ -133,7 +134,7 @@ def to_steps(value: str, *, steps_per_epoch: int) -> int:
     Number of steps, rounded to the nearest.
 
   Raises:
-    UserError: `value` is no duration.
+    UserError: `value` is no duration, or one out of bounds.
   """
   match = DURATION.match(value) if isinstance(value, str) else None
   if not match:
@@ -142,7 +143,13 @@ def to_steps(value: str, *, steps_per_epoch: int) -> int:
     )
   number, unit = match.groups()
   per_unit = steps_per_epoch if unit.startswith("epoch") else 1
-  return max(1, round(float(number) * per_unit))
+  steps = max(1, round(float(number) * per_unit))
+  if not float(number) > 0 or steps >= MAX_STEPS:
+    raise UserError(
+      f"Got {value!r}: a duration must be above 0 and below {MAX_STEPS} steps,"
+      " which is what a 32-bit counter holds."
+    )
+  return steps
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Compiles a Task: the only file that says jit, pmap, vmap-over-seeds, donate.
+"""Compiles a Task: jit, pmap, vmap over seeds and donation of steps stand here.
 
 Many updates run in one device loop, so that Python is not met per step. The
 loop is a `lax.while_loop`, not a scan: its length is an argument, so a single
@@ -100,8 +100,7 @@ def select(condition: Array, on_true: Tree, on_false: Tree) -> Tree:
 
   def pick(a, b):
     if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-      # Keys are compared by their data: `where` broadcasts keys, but only of
-      # equal rank.
+      # One key per seed: the condition has their shape already.
       return jnp.where(condition, a, b)
     shape = condition.shape + (1,) * (a.ndim - condition.ndim)
     return jnp.where(condition.reshape(shape), a, b)
@@ -197,11 +196,9 @@ def compile_task(task: Task, devices: int) -> Compiled:
     state = init_state(data)
     now = _evaluate(task, state, eval_data, axis)
     nothing = jax.tree.map(jnp.zeros_like, now)
-    batch = jax.vmap(task.batches)(data, state.step)
-    _, sums = jax.eval_shape(jax.vmap(task.step), state, batch)
     return Carry(
       state=state,
-      sums=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), sums),
+      sums={name: jnp.zeros(len(seeds)) for name in task.sums},
       num_steps=jnp.zeros(len(seeds), jnp.int32),
       at_events={name: nothing for name in task.events(state)},
     )

@@ -80,8 +80,9 @@ class Task(NamedTuple):
     init: (root key, Data of this seed) -> state.
     batches: (Data, step) -> the Data one step reads.
     step: (state, Data) -> (state, sums). Pure, knows no jit. `sums` is a dict
-      of [] that the loop averages over steps.
-    evals: (state, Data) -> Measurements.
+      of [], of the default float type, that the loop averages over steps.
+    sums: names of these sums.
+    evals: (state, Data) -> Measurements; with 'train_loss/all' among its sums.
     outputs: (state, Data) -> the net's outputs on the training examples this
       device holds, [n, ...].
     events: state -> {name: latch, int32 []}.
@@ -96,6 +97,7 @@ class Task(NamedTuple):
   init: Callable[[Array, Data], Tree]
   batches: Callable[[Data, Array], Data]
   step: Callable[[Tree, Data], tuple[Tree, dict[str, Array]]]
+  sums: tuple[str, ...]
   evals: Callable[[Tree, Data], Measurements]
   outputs: Callable[[Tree, Data], Array]
   events: Callable[[Tree], dict[str, Array]]

@@ -2,7 +2,8 @@
 
 `report/results.json` is a list of {"arm", "cell", "seed", "phase", "metric",
 "value"}. `phase` is 'anneal' (the state at whose loss the rate was annealed) or
-'end' (the last state). Besides the metrics of metrics.jsonl there is 'step'.
+'end' (the last state). Besides the metrics of metrics.jsonl there is 'step',
+and in phase 'anneal' 'lowest/train_loss/q_only', the lowest logged till then.
 Tables, figures and claims are made from nothing else.
 """
 
@@ -18,6 +19,8 @@ from lro_jax.core.schema import UserError
 
 ANNEAL, END = "anneal", "end"
 DIVERGE = "diverge"
+Q_ONLY = "train_loss/q_only"
+LOWEST = f"lowest/{Q_ONLY}"
 NOT_METRICS = ("step", "seed", "event")
 
 
@@ -125,6 +128,9 @@ def tidy(experiment: Experiment) -> list[dict[str, Any]]:
         if row is None:
           continue
         names = [n for n in row if n not in NOT_METRICS]
+        if phase == ANNEAL and Q_ONLY in row:
+          row = row | {LOWEST: _lowest_till(run, Q_ONLY, row)}
+          names.append(LOWEST)
         for name in ["step", *names]:
           out.append(
             {
@@ -137,6 +143,13 @@ def tidy(experiment: Experiment) -> list[dict[str, Any]]:
             }
           )
   return out
+
+
+def _lowest_till(run: RunLog, metric: str, row: dict[str, Any]):
+  """Lowest logged value of a seed's metric up to the row's step, or None."""
+  steps, found = run.curve(metric, row["seed"])
+  found = found[(steps <= row["step"]) & np.isfinite(found)]
+  return float(found.min()) if found.size else None
 
 
 def values(

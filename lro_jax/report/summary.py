@@ -9,13 +9,20 @@ from typing import Any
 
 from lro_jax.core.schema import flatten
 from lro_jax.report import tables
-from lro_jax.report.collect import Experiment, Interval, interval
+from lro_jax.report.collect import (
+  LOWEST,
+  Experiment,
+  Interval,
+  interval,
+  values,
+)
 
 # What of the closing table is quoted outside.
 QUOTED = (
   "step",
   "train_loss/m1",
   "train_loss/q_only",
+  LOWEST,
   "test_error/p_only",
   "test_error/q_only",
   "test_error/both",
@@ -35,7 +42,8 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     `config` holds the fields that all runs share, and a cell those of its own:
     {"cell", "config", "seeds", "metrics", "notes"}. A metric's key is
     `<phase>/<metric>`, its value {arm or "arm - first arm": [mean, low, high,
-    number of seeds]}; low and high are None for one seed.
+    number of seeds]}, low and high None for one seed; `by_seed` has the keys
+    of what is quoted, its values {arm: {seed: value}}.
   """
   configs = [flatten(run.config) for run in experiment.runs]
   shared = {
@@ -48,13 +56,21 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     runs = [run for run in experiment.runs if run.cell == cell]
     arms = tables.arms_of(experiment, cell)
     config = flatten(runs[0].config)
-    metrics = {}
+    metrics, by_seed = {}, {}
     for row in tables.THEORY_ROWS:
       found = tables.line(rows, row, cell=cell, arms=arms)
       names = [*arms, *(f"{arm} - {arms[0]}" for arm in arms[1:])]
       intervals = [*found.arms, *found.differences]
       metrics[f"{row.phase}/{row.metric}"] = {
         name: list(i) for name, i in zip(names, intervals, strict=True) if i.num
+      }
+      if row.metric not in QUOTED:
+        continue
+      by_seed[f"{row.phase}/{row.metric}"] = {
+        arm: values(
+          rows, arm=arm, cell=cell, phase=row.phase, metric=row.metric
+        )
+        for arm in arms
       }
     cells.append(
       {
@@ -67,6 +83,11 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
           if name not in shared and name != "optim.algorithm"
         },
         "metrics": {name: value for name, value in metrics.items() if value},
+        "by_seed": {
+          name: {arm: v for arm, v in value.items() if v}
+          for name, value in by_seed.items()
+          if any(value.values())
+        },
         "notes": [note for run in runs for note in tables.notes(run)],
       }
     )

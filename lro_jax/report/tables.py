@@ -15,21 +15,21 @@ from lro_jax.report.collect import ANNEAL, END, Experiment, Interval
 NOTHING = "-"
 
 
-def _number(text: str) -> str:
+def _signless_zero(text: str) -> str:
   """'0.00%' for '-0.00%': what rounds to zero has no sign."""
   return text.lstrip("-") if not text.strip("-0.,%") else text
 
 
 def _steps(value: float) -> str:
-  return _number(f"{value:,.0f}")
+  return _signless_zero(f"{value:,.0f}")
 
 
 def _loss(value: float) -> str:
-  return _number(f"{value:.3f}")
+  return _signless_zero(f"{value:.3f}")
 
 
 def _percent(value: float) -> str:
-  return _number(f"{100 * value:.2f}%")
+  return _signless_zero(f"{100 * value:.2f}%")
 
 
 def _real(value: float) -> str:
@@ -49,6 +49,7 @@ THEORY_ROWS = (
   Row("annealed at step", ANNEAL, "step", _steps),
   Row("  loss on M1 (has P)", ANNEAL, "train_loss/m1", _loss),
   Row("  loss on Q-only (not M1)", ANNEAL, "train_loss/q_only", _loss),
+  Row("  lowest loss on Q-only till then", ANNEAL, collect.LOWEST, _loss),
   Row("  loss on M2 (has Q)", ANNEAL, "train_loss/m2", _loss),
   Row("  loss on P-only (not M2)", ANNEAL, "train_loss/p_only", _loss),
   Row("  g(z+zeta)+g(z-zeta)-2g(z)", ANNEAL, "second_difference", _real),

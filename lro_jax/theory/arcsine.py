@@ -22,6 +22,9 @@ FEWEST_ODD = 8
 FIRST_RATIO, LAST_RATIO, WIDENING = 1.5, 2.9, 10.0
 REACH = 30.0
 
+# More odd powers than these a pair of inputs is not worth.
+MAX_ODD_POWERS = 500
+
 
 def series_coefficients(num: int) -> np.ndarray:
   """Coefficients of x, x^3, x^5, ... in arcsin x, [num].
@@ -49,7 +52,7 @@ def num_odd_powers(cosine: float, tolerance: float) -> int:
     # Bound on everything after the first `num` terms.
     coefficient = series_coefficients(num + 1)[-1]
     term = coefficient * cosine ** (2 * num + 1) / (1 - cosine**2)
-    if term <= tolerance or num >= 500:
+    if term <= tolerance or num >= MAX_ODD_POWERS:
       return num
     num += 1
 

@@ -133,13 +133,28 @@ def x2_of(examples: Examples, vectors: Vectors) -> Array:
 
 
 def in_m1(examples: Examples) -> Array:
-  """Membership of M1, the examples with a P component, bool [n]. Sec. 2."""
-  return jnp.any(examples.x1 != 0, axis=-1)
+  """Membership of M1, those with a P component, bool [..., n]. Sec. 2."""
+  return (examples.x1 != 0).any(axis=-1)
 
 
 def in_m2(examples: Examples) -> Array:
   """Membership of M2, the examples with a Q component, bool [n]. Sec. 2."""
   return examples.alpha > 0
+
+
+def in_own_plane(directions: np.ndarray) -> np.ndarray:
+  """Coordinates of z - zeta, z, z + zeta along z and zeta, [3, 2]. Ours.
+
+  Args:
+    directions: as drawn, [3, d].
+  """
+  minus, middle, plus = directions
+  zeta = (plus - minus) / 2
+  length = np.linalg.norm(zeta)
+  axes = np.stack(
+    [middle / np.linalg.norm(middle), zeta / (length if length else 1.0)]
+  )
+  return directions @ axes.T
 
 
 def directions_in_plane(r: float, q_norm: float) -> np.ndarray:

@@ -27,6 +27,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array
 from lro_jax.theory import arcsine
 from lro_jax.theory import data as data_lib
@@ -118,8 +119,17 @@ def make_kernel(
     setting: the run's numbers.
     largest_cosine: largest |cos| between two different x1 of the run.
     max_steps: length of the run.
+
+  Raises:
+    UserError: two inputs are so near that the series would not end.
   """
   num_odd = arcsine.num_odd_powers(largest_cosine, TOLERANCE)
+  if num_odd >= arcsine.MAX_ODD_POWERS:
+    raise UserError(
+      f"Two inputs of P are nearly parallel (cosine {largest_cosine:.6f}), too"
+      " near for the limit engine's power series: raise data.dim, or use engine"
+      " 'network'."
+    )
   directions = data_lib.directions_in_plane(setting.r, setting.q_norm)
   products = directions @ directions.T
   lengths = np.sqrt(np.diag(products))

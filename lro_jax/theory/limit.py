@@ -5,9 +5,10 @@ Ours, from the paper's own reduction: let m -> infinity, then tau0 -> 0
 example carries the past, stands in `theory.kernels`; here it becomes a Task.
 
 Strides: where eta is small, l' barely moves in one step, and n = `limit.stride`
-steps are taken with F frozen: exact decay and correlations in closed form, only
-l' is held. Event steps are then exact to the stride. Letters: see
-`lro_jax.theory`. All of it in double precision.
+steps are taken with F frozen: decay and the whole stride's correlation are in
+closed form; l' is held, and within a stride the correlation falls evenly (exact
+where the noise is stationary). Event steps are then exact to the stride.
+Letters: see `lro_jax.theory`. All of it in double precision.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,7 @@ import numpy as np
 
 from lro_jax.core.schema import ConfigDict, to_steps
 from lro_jax.core.task import NOT_YET, Array, Data, Measurements, Task, latch
-from lro_jax.theory import kernels, measure, models
+from lro_jax.theory import kernels, measure, models, settings
 from lro_jax.theory import problem as problem_lib
 from lro_jax.theory.settings import Setting
 
@@ -81,7 +82,7 @@ def make(
     "p_index": index,
     "cosines": cosines,
     "norms": norms,
-    "threshold": s.anneal_excess + (train["m1"] == 0).mean(-1) * np.log(2),
+    "threshold": settings.anneal_threshold(s, (train["m1"] == 0).mean(-1)),
   }
   # One device: everything is shared, nothing is split.
   data = Data({}, shared | {"train": train})
@@ -135,7 +136,9 @@ def make(
     # Strides end on multiples of the stride: where the host looks in between
     # then cannot change the path.
     left = config.limit.stride - state.step % config.limit.stride
-    n = jnp.where(rate <= s.small_learning_rate, left, 1)
+    is_small = s.learning_rate <= s.small_learning_rate
+    n = jnp.where(is_small | (annealed_at != NOT_YET), left, 1)
+    n = jnp.minimum(n, max_steps - state.step)
     u = kernels.log_decorrelation(state.noise_std, n, rate, s)
 
     force = ex["weight"] * ex["y"] * jax.nn.sigmoid(-ex["y"] * f)
@@ -205,6 +208,7 @@ def make(
     init=init,
     batches=lambda data, step: data,
     step=step,
+    sums=("loss",),
     evals=evals,
     outputs=outputs,
     events=events,

@@ -18,13 +18,13 @@ import numpy as np
 from lro_jax.core.task import Array, Data, Measurements
 from lro_jax.theory import models
 from lro_jax.theory import problem as problem_lib
+from lro_jax.theory.data import in_m1, in_m2
 
 
 def train_data(problem: problem_lib.Problem) -> dict[str, np.ndarray]:
   """Training arrays of every engine but x1, [s, N] each. Section 2."""
   train = problem.train
-  m1 = np.any(train.x1 != 0, axis=-1)
-  m2 = train.alpha > 0
+  m1, m2 = in_m1(train), in_m2(train)
   n = train.y.shape[-1]
   return {
     "y": train.y,

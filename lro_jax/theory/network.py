@@ -32,7 +32,7 @@ from lro_jax.core.task import (
   TrainState,
 )
 from lro_jax.theory import data as data_lib
-from lro_jax.theory import decomposition, measure, models
+from lro_jax.theory import decomposition, measure, models, settings
 from lro_jax.theory import problem as problem_lib
 from lro_jax.theory.settings import Setting
 
@@ -84,11 +84,12 @@ def make(
 
   train = measure.train_data(problem) | {"x1": problem.train.x1[..., :rank]}
   test = measure.test_data(problem) | {"x1": problem.test.x1}
-  excess_floor = (train["m1"] == 0).mean(-1) * np.log(2)
   shared = cast(
     {
       "directions": directions,
-      "anneal_threshold": s.anneal_excess + excess_floor,
+      "anneal_threshold": settings.anneal_threshold(
+        s, (train["m1"] == 0).mean(-1)
+      ),
     }
   )
   data = Data(cast(train), shared)
@@ -125,7 +126,8 @@ def make(
     )
     noise_key = prng.stream_key(root, Stream.GRAD_NOISE)
     threshold = data.shared["anneal_threshold"]
-    eval_key = jax.random.fold_in(prng.stream_key(root, Stream.EVAL), 1)
+    # Far from the small numbers that splitting the stream's key stands for.
+    eval_key = jax.random.fold_in(prng.stream_key(root, Stream.EVAL), 2**30)
     return TrainState(
       step=jnp.zeros((), jnp.int32),
       params=params,
@@ -199,6 +201,7 @@ def make(
       axis_name=axis_name,
       move=move,
     ),
+    sums=("loss",),
     evals=evals,
     outputs=lambda state, data: output(
       state.params, state.model_state["heads"], data

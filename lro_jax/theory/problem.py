@@ -17,6 +17,7 @@ from lro_jax.theory.data import (
   Examples,
   Vectors,
   example_keys,
+  in_m1,
   sample_components,
   sample_examples,
   sample_vectors,
@@ -67,8 +68,8 @@ def _on_host():
 
 def check_draw(
   seeds: tuple[int, ...], *, num_train: int, p0: float, q0: float
-) -> None:
-  """Refuses a draw that lacks a kind of example that the theory needs. Ours.
+) -> np.ndarray:
+  """q, the share of Q-only examples of each seed, [s]; none may be 0. Ours.
 
   Cheap: of `sample_problem` it draws the mixture alone.
 
@@ -81,6 +82,7 @@ def check_draw(
   Raises:
     UserError: some seed drew no P-only or no Q-only example.
   """
+  shares = []
   for seed in seeds:
     with _on_host():
       key = example_keys(_data_keys(root_key(np.uint32(seed)))[1])[1]
@@ -95,6 +97,8 @@ def check_draw(
           f" {num_train}, p0 {p0:g}, q0 {q0:g}: raise num_train or that"
           " probability, or leave this seed out."
         )
+    shares.append(float((~has_p).mean()))
+  return np.array(shares)
 
 
 def sample_problem(
@@ -162,14 +166,16 @@ def rotate_to_span(problem: Problem) -> tuple[Problem, int, np.ndarray]:
     coordinates outside of which every training x1 is zero (largest over seeds);
     the orthogonal matrices [s, d, d] whose columns are the new axes.
   """
-  num_p = int(np.any(problem.train.x1 != 0, axis=-1).sum(-1).max())
+  has_p = in_m1(problem.train)
+  num_p = int(has_p.sum(-1).max())
   rank = min(num_p, problem.train.x1.shape[-1])
 
-  def rotation(x1):
-    present = x1[np.any(x1 != 0, axis=-1)]
-    return np.linalg.qr(present.T, mode="complete")[0]
-
-  basis = np.stack([rotation(x1) for x1 in problem.train.x1])
+  basis = np.stack(
+    [
+      np.linalg.qr(x1[present].T, mode="complete")[0]
+      for x1, present in zip(problem.train.x1, has_p, strict=True)
+    ]
+  )
   train_x1 = problem.train.x1 @ basis
   train_x1[..., rank:] = 0.0  # rounding of exact zeros
   return (

@@ -1,14 +1,17 @@
 """Which regime a setting is in: Assumptions 3.1-3.3 and finite-size conditions.
 
 Letters: see `lro_jax.theory`. The theorems are asymptotic; a run is not. This
-file turns a config into numbers (`resolve`), solves the stationarity condition
-(3.3), and says by what factor each condition holds or fails (`report`).
+file says by what factor each condition holds or fails for a run's numbers,
+which come from `theory.settings`.
 """
 
 import math
 from typing import Any, NamedTuple
 
-from lro_jax.theory.settings import NETWORK, Setting, noise_std_after
+from lro_jax.theory.settings import LIMIT, NETWORK, Setting, noise_std_after
+
+# What 'up to constants' is taken to allow where the paper has an equality.
+UP_TO = 2.0
 
 
 class Condition(NamedTuple):
@@ -18,9 +21,11 @@ class Condition(NamedTuple):
     source: where the condition stands.
     statement: in words.
     value: the number it is about.
-    bound: what the number must not exceed.
-    holds: value <= bound (for '<<' conditions the constant is taken as 1).
-    factor: bound / value: above 1 there is room, below 1 it fails by that.
+    bound: what the number must not exceed, or must equal.
+    holds: value <= bound (for '<<' conditions the constant is taken as 1), or
+      within a factor `UP_TO` of it.
+    factor: bound / value: above 1 there is room, below 1 it fails by that; for
+      an equality `UP_TO` over how far apart they are.
   """
 
   source: str
@@ -39,7 +44,17 @@ def _at_most(source: str, statement: str, value: float, bound: float):
   )
 
 
-def report(setting: Setting, *, engine: str, rows_w: int, rows_v: int):
+def _equal(source: str, statement: str, value: float, bound: float):
+  statement += f" up to a factor {UP_TO:g}"
+  ratio = max(value / bound, bound / value) if value > 0 else math.inf
+  return Condition(
+    source, statement, value, bound, ratio <= UP_TO, UP_TO / ratio
+  )
+
+
+def report(
+  setting: Setting, *, engine: str, rows_w: int, rows_v: int
+) -> list[Condition]:
   """Which conditions hold, and by what factor. Assumptions 3.1-3.3; ours.
 
   Args:
@@ -82,22 +97,28 @@ def report(setting: Setting, *, engine: str, rows_w: int, rows_v: int):
     if math.isfinite(s.anneal_excess)
     else None,
     _at_most("Assumption 3.3", "kappa = sqrt(d/N) <= 1", kappa, 1.0),
-    _at_most("Assumption 3.3", "r <= d^(-3/4)", s.r, s.dim**-0.75),
-    _at_most("Assumption 3.3", "p0 <= kappa^2/2", p, kappa**2 / 2),
-    _at_most("Assumption 3.3", "lambda <= d^(-5/4)", lam, s.dim**-1.25),
+    _equal("Assumption 3.3", "r = d^(-3/4)", s.r, s.dim**-0.75),
+    _equal("Assumption 3.3", "p0 = kappa^2/2", p, kappa**2 / 2),
+    _equal("Assumption 3.3", "lambda = d^(-5/4)", lam, s.dim**-1.25),
     _at_most(
       "Section 3, used in proofs",
-      "(r d)^(-1) <= kappa",
+      "(r d)^(-1) <= min(kappa, 1)",
       1 / (s.r * s.dim),
-      kappa,
+      min(kappa, 1.0),
     )
     if s.r > 0
     else None,
     _at_most(
-      "Section 3, used in proofs", "d lambda <= kappa", s.dim * lam, kappa
+      "Section 3, used in proofs",
+      "d lambda <= min(kappa, 1)",
+      s.dim * lam,
+      min(kappa, 1.0),
     ),
     _at_most(
-      "Section 3, used in proofs", "lambda / r <= kappa", lam / s.r, kappa
+      "Section 3, used in proofs",
+      "lambda / r <= min(kappa, 1)",
+      lam / s.r,
+      min(kappa, 1.0),
     )
     if s.r > 0
     else None,
@@ -127,6 +148,12 @@ def report(setting: Setting, *, engine: str, rows_w: int, rows_v: int):
       1.0,
     ),
   ]
+  if engine == LIMIT:
+    out.append(
+      _at_most(
+        "Assumption 3.2", "1/m, at infinite width and tau0 -> 0", 0.0, 0.0
+      )
+    )
   if engine == NETWORK:
     need = (0.27 * s.q_norm * eta_t_p / (s.init_std * s.r)) ** 2 if s.r else 0.0
     out += [

@@ -6,6 +6,8 @@ Letters: see `lro_jax.theory`.
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from lro_jax.core.schema import ConfigDict, UserError
 
 FREE, ASSUMPTION_3_3 = "free", "assumption_3_3"
@@ -17,6 +19,8 @@ LARGE, SMALL = "large", "small"
 LIMIT, NETWORK = "limit", "network"
 
 
+# Most examples, and coordinates, that a run may have.
+MAX_SIZE = 10**6
 STATIONARY = ("init_std", "noise_std", "large_learning_rate", "weight_decay")
 
 
@@ -168,6 +172,23 @@ def resolve(config: ConfigDict) -> Setting:
   if optim.stationary != "none":
     four = solve_stationary(**four | {optim.stationary: None})
     large, weight_decay = four["large_learning_rate"], four["weight_decay"]
+  if not four["init_std"] > 0:
+    raise UserError(
+      f"(3.3) gives init_std {four['init_std']:g} for noise_std"
+      f" {four['noise_std']:g}: without noise only init_std 0 is stationary;"
+      " give optim.noise_std > 0, or solve for another unknown."
+    )
+  if not 1 <= num_train <= MAX_SIZE:
+    raise UserError(
+      f"Assumption 3.3 asks for {num_train} training examples at d {data.dim},"
+      f" kappa {data.kappa:g}: at most {MAX_SIZE} are possible; lower"
+      " data.dim or raise data.kappa."
+    )
+  if optim.stationary == "noise_std" and optim.noise_std:
+    raise UserError(
+      f"Got optim.noise_std {optim.noise_std:g} while optim.stationary solves"
+      " for it: leave it 0, or set optim.stationary to none."
+    )
   if small > large:
     raise UserError(
       f"Got small_learning_rate {small:g} > large_learning_rate {large:g}: the"
@@ -196,6 +217,16 @@ def resolve(config: ConfigDict) -> Setting:
     anneal_excess=optim.anneal_excess if is_large else -math.inf,
     stop_loss=optim.stop_loss,
   )
+
+
+def anneal_threshold(setting: Setting, q: np.ndarray) -> np.ndarray:
+  """Loss at which each seed anneals, eps1 + q log 2, [s]. Algorithm 1 (L-S).
+
+  Args:
+    setting: the run's numbers; -inf where the arm does not anneal.
+    q: share of training examples without a P component, [s].
+  """
+  return setting.anneal_excess + q * math.log(2)
 
 
 def noise_std_after(

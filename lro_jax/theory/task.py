@@ -1,6 +1,7 @@
 """The theory track's front door: what a config may say, and its Task."""
 
 import jax
+import numpy as np
 
 from lro_jax.core import schema
 from lro_jax.core.schema import ConfigDict, UserError, choice, integer, real
@@ -16,8 +17,8 @@ SCHEMA = {
   "max_seeds": integer(0),
   "data.scaling": choice(settings.FREE, settings.ASSUMPTION_3_3),
   "data.kappa": real(0, 1, open_low=True),
-  "data.dim": integer(2, 10**6),
-  "data.num_train": integer(2, 10**6),
+  "data.dim": integer(2, settings.MAX_SIZE),
+  "data.num_train": integer(2, settings.MAX_SIZE),
   "data.num_test": integer(1, 10**7),
   "data.p0": real(0, 1),
   "data.q0": real(0, 1),
@@ -65,6 +66,7 @@ def validate(config: ConfigDict) -> None:
     UserError: fields that do not fit together.
   """
   setting = settings.resolve(config)
+  schema.to_steps(config.train.max, steps_per_epoch=STEPS_PER_EPOCH)
   if config.engine == settings.LIMIT and config.train.num_devices > 1:
     raise UserError(
       f"Got train.num_devices {config.train.num_devices} for the limit engine:"
@@ -96,18 +98,30 @@ def conditions(config: ConfigDict) -> list[regime.Condition]:
 
 
 def check_data(config: ConfigDict) -> None:
-  """Refuses a run whose draw lacks a kind of example. Section 2.
+  """Refuses a run whose draw lacks a kind of example, or must not anneal.
+
+  Section 2; Algorithm 1 (L-S).
 
   Raises:
-    UserError: a seed drew no P-only or no Q-only example.
+    UserError: a seed drew no P-only or no Q-only example, or would stop before
+      it anneals.
   """
   setting = settings.resolve(config)
-  problem_lib.check_draw(
-    network.config_seeds(config),
+  seeds = network.config_seeds(config)
+  q = problem_lib.check_draw(
+    seeds,
     num_train=setting.num_train,
     p0=setting.p0,
     q0=setting.q0,
   )
+  thresholds = settings.anneal_threshold(setting, q)
+  early = np.flatnonzero(thresholds <= setting.stop_loss)
+  if config.optim.algorithm == settings.LARGE and early.size:
+    raise UserError(
+      f"Got stop_loss {setting.stop_loss:g}, but seed {seeds[early[0]]} anneals"
+      f" only at loss {thresholds[early[0]]:.4g} (anneal_excess + q log 2):"
+      " lower optim.stop_loss or raise optim.anneal_excess."
+    )
 
 
 def num_devices(config: ConfigDict) -> int:
@@ -146,8 +160,8 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     if config.optim.algorithm == settings.LARGE
     else ["stop"],
     "regime": regime.as_facts(conditions(config)),
-    # z - zeta, z, z + zeta in their plane, for Figure 2.
-    "figure_2": data.directions_in_plane(setting.r, setting.q_norm).tolist(),
+    # z - zeta, z, z + zeta of the first seed in their plane, for Figure 2.
+    "figure_2": data.in_own_plane(problem.vectors.directions[0]).tolist(),
   }
   if config.engine == settings.LIMIT:
     with jax.enable_x64(True):
