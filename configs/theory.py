@@ -160,7 +160,7 @@ def convergence():
   c.data.update(
     dict(dim=16, num_train=24, num_test=1, p0=0.3, q0=0.3, r=0.5, q_norm=2.0)
   )
-  c.model.init_std = 0.006  # small, since the limit is tau0 -> 0
+  c.model.init_std = 0.002  # small, since the limit is tau0 -> 0
   c.optim.update(
     dict(
       large_learning_rate=0.5,

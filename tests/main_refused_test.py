@@ -80,6 +80,26 @@ class RefusedConfigTest(RefusedTestCase):
       {"train.num_devices": 2},
       ("num_devices 2", "limit engine", "set 0 or 1"),
     ),
+    (
+      "noise_without_noise",
+      {"optim.stationary": "init_std"},
+      ("init_std 0", "noise_std 0", "noise_std > 0"),
+    ),
+    (
+      "noise_given_and_solved_for",
+      {"optim.noise_std": 0.5},
+      ("noise_std 0.5", "optim.stationary", "none"),
+    ),
+    (
+      "more_examples_than_fit",
+      {"data.scaling": "assumption_3_3", "data.kappa": 1e-3},
+      ("600000000", "1000000", "data.kappa"),
+    ),
+    (
+      "longer_than_a_counter",
+      {"train.max": "3000000000 steps"},
+      ("3000000000 steps", "2147483647"),
+    ),
     ("limit_no_angle", {"data.r": 0.0}, ("data.r 0", "limit engine", "r > 0")),
   )
   def test_refused_in_one_sentence(self, fields, words):
@@ -141,6 +161,12 @@ class RefusedWorkdirTest(RefusedTestCase):
     record = metrics.read_json(self.workdir / "experiment.json")
     self.assertEqual(record["cells"], ["r=0.125", "r=0.25", "r=0.5"])
 
+  def test_a_workdir_that_may_not_even_be_looked_into_is_named(self):
+    # Too long a name fails on every system, whoever runs the test.
+    self.workdir = self.workdir / ("x" * 300)
+    with no_device():
+      self.refused(testing.experiment("limit"), "Cannot write", "--workdir")
+
   # The tests may run as root, whom permission bits do not stop.
   def test_a_workdir_that_cannot_be_written_is_named(self):
     self.workdir.write_text("not a folder")
@@ -169,6 +195,19 @@ class RefusedLaterTest(RefusedTestCase):
   def test_no_example_of_one_kind(self, preset, field, *words):
     self.assert_refused_and_mended(
       preset, {field: 0.0}, *words, "seed 0", "num_train 32", "raise num_train"
+    )
+
+  def test_a_run_that_would_stop_before_it_anneals(self):
+    self.assert_refused_and_mended(
+      "limit", {"optim.stop_loss": 0.9}, "stop_loss 0.9", "seed 0", "q log 2"
+    )
+
+  def test_inputs_too_near_for_the_power_series(self):
+    self.assert_refused_and_mended(
+      "limit",
+      {"shrink.data": dict(dim=2, num_train=32, num_test=8)},
+      "nearly parallel",
+      "raise data.dim",
     )
 
   def test_nothing_is_trained_where_a_later_run_lacks_an_example(self):

@@ -7,7 +7,10 @@ import pathlib
 from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
-from lro_jax.report import summary
+from lro_jax import main
+from lro_jax.core import metrics
+from lro_jax.core.schema import flatten
+from lro_jax.report import collect, summary
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = ROOT / "lro_jax" / "results"
@@ -64,7 +67,7 @@ class ReadmeTest(parameterized.TestCase):
     self.assertRegex(commit, "^[0-9a-f]{12}$")
 
 
-class DefaultTest(absltest.TestCase):
+class DefaultTest(parameterized.TestCase):
   def test_the_default_is_the_sweeps_choice(self):
     cells = load("theory_sweep.json")["cells"]
     good = [
@@ -90,6 +93,11 @@ class DefaultTest(absltest.TestCase):
       if c["cell"] == "engine=limit"
     )
     self.assertGreaterEqual(gap(cell)[3], 8)
+    seeds = cell["by_seed"]
+    for value in seeds[f"anneal/{collect.LOWEST}"]["large"].values():
+      self.assertGreater(value, 0.75 * LOG2)
+    for value in seeds["anneal/train_loss/m1"]["large"].values():
+      self.assertLess(value, LOG2 / 2)
     self.assertGreater(gap(cell)[1], 0)
     m1 = of(cell, "anneal", "train_loss/m1", "large")
     q_only = of(cell, "anneal", "train_loss/q_only", "large")
@@ -97,9 +105,22 @@ class DefaultTest(absltest.TestCase):
     self.assertGreater(q_only[1], 0.75 * LOG2)
     for arm in ("large", "small"):
       self.assertLess(of(cell, "end", Q_ONLY, arm)[2], 0.01)
-    # The file is of the config as it stands.
-    config = theory_config.get_config("default")
-    self.assertEqual(tuple(cell["seeds"]), config.seeds)
+
+  @parameterized.parameters(
+    ("theory_default.json", "default"), ("theory_sweep.json", "sweep")
+  )
+  def test_results_are_of_the_configs_as_they_stand(self, name, preset):
+    saved = load(name)
+    runs = main.expand(theory_config.get_config(preset))
+    self.assertEqual(
+      [c["cell"] for c in saved["cells"]],
+      list(dict.fromkeys(run.cell for run in runs)),
+    )
+    for cell in saved["cells"]:
+      for run in (run for run in runs if run.cell == cell["cell"]):
+        fields = flatten(metrics.plain(run.config.to_dict()))
+        del fields["optim.algorithm"]
+        self.assertEqual(saved["config"] | cell["config"], fields)
 
 
 if __name__ == "__main__":

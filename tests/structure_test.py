@@ -1,6 +1,7 @@
 """The house stands as it is drawn: imports, README, files."""
 
 import ast
+import importlib
 import pathlib
 import re
 import shlex
@@ -95,10 +96,10 @@ class FilesTest(absltest.TestCase):
     self.assertEmpty([p for p in modules() if "util" in p.stem])
 
   def test_readme_commands_name_files_and_flags_that_exist(self):
-    commands = re.findall(
-      r"^\s*python -m (lro_jax\S*)(.*)$", (ROOT / "README.md").read_text(), re.M
-    )
-    self.assertNotEmpty(commands)
+    readme = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^python -m (lro_jax\S*)(.*)$", readme, re.M)
+    commands += re.findall(r"`python -m (lro_jax[^\s`]*)([^`]*)`", readme)
+    self.assertGreater(len(commands), 5)
     for module, rest in commands:
       path = ROOT / pathlib.Path(*module.split("."))
       target = path.with_suffix(".py")
@@ -111,7 +112,9 @@ class FilesTest(absltest.TestCase):
         flag = word[2:].split("=")[0].split(".")[0]
         self.assertIn(f'"{flag}"', source, f"{module}: {word}")
         if flag == "config" and "=" in word and "." in word.split("=")[1]:
-          self.assertTrue((ROOT / word.split("=")[1].split(":")[0]).exists())
+          file, _, preset = word.split("=")[1].partition(":")
+          name = file.removesuffix(".py").replace("/", ".")
+          importlib.import_module(name).get_config(preset)
 
 
 if __name__ == "__main__":

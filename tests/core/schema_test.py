@@ -101,14 +101,14 @@ class RulesTest(parameterized.TestCase):
 
 
 class DurationTest(parameterized.TestCase):
-  @given(st.integers(0, 10**9), st.integers(1, 10**4))
+  @given(st.integers(1, 2**31 - 2), st.integers(1, 10**4))
   def test_steps_are_steps_whatever_an_epoch_is(self, number, per_epoch):
     for text in (f"{number} steps", f" {number}step "):
       self.assertTrue(schema.duration().accepts(text))
       got = schema.to_steps(text, steps_per_epoch=per_epoch)
-      self.assertEqual(got, max(1, number))
+      self.assertEqual(got, number)
 
-  @given(st.decimals(0, 1000, places=2), st.integers(1, 10**4))
+  @given(st.decimals("0.01", 1000, places=2), st.integers(1, 10**4))
   def test_epochs_are_the_nearest_whole_number_of_steps(self, epochs, each):
     got = schema.to_steps(f"{epochs} epochs", steps_per_epoch=each)
     self.assertGreaterEqual(got, 1)
@@ -117,8 +117,13 @@ class DurationTest(parameterized.TestCase):
       self.assertLessEqual(abs(got - float(epochs) * each), 0.5 + 1e-9)
 
   def test_no_duration_is_shorter_than_one_step(self):
-    for text in ("0 steps", "0.001 epochs"):
-      self.assertEqual(schema.to_steps(text, steps_per_epoch=3), 1)
+    self.assertEqual(schema.to_steps("0.001 epochs", steps_per_epoch=3), 1)
+
+  @parameterized.parameters("0 steps", "2147483647 steps", "1073741824 epochs")
+  def test_what_a_counter_cannot_hold_is_refused(self, text):
+    with self.assertRaisesRegex(UserError, "above 0 and below 2147483647") as e:
+      schema.to_steps(text, steps_per_epoch=2)
+    self.assertIn(repr(text), str(e.exception))
 
   @parameterized.parameters(
     "100", "", "steps", "-1 steps", "1e3 steps", "5 minutes", "5 steps 2 epochs"

@@ -62,12 +62,25 @@ class DecompositionTest(parameterized.TestCase):
         got = reading.now.values[f"noise_std/{block}"]
         for i, value in enumerate(got):
           expected = expected_of(reading, i)
-          # The std of n normal draws has standard error std / sqrt(2 n); W's
-          # n is smaller in the reduced basis, so take its least, 8 columns.
-          n = entries // 2 if block == "w" else entries
+          # The std of n normal draws has standard error std / sqrt(2 n). W
+          # keeps all 16 coordinates: no fewer examples than that have P.
           self.assertLess(
-            abs(value - expected), 4 * expected / math.sqrt(2 * n)
+            abs(value - expected), 4 * expected / math.sqrt(2 * entries)
           )
+
+  def test_noise_part_is_normal_with_independent_entries(self):
+    # Lemma A.7; stationary, so that all seeds have the same law.
+    setting, state, _ = readings(**{"optim.anneal_excess": 0.0})
+    for block in state.probe.parts.noise:
+      for seed in block:
+        z = np.asarray(seed, np.float64) / setting.init_std
+        n = z.size
+        # Standard errors of a standard normal's moments and correlations.
+        self.assertLess(abs(z.mean()), 4 / math.sqrt(n))
+        self.assertLess(abs((z**3).mean()), 4 * math.sqrt(15 / n))
+        self.assertLess(abs((z**4).mean() - 3), 4 * math.sqrt(96 / n))
+        for a, b in ((z[1:], z[:-1]), (z[:, 1:], z[:, :-1])):
+          self.assertLess(abs((a * b).mean()), 4 / math.sqrt(a.size))
 
   def test_noise_std_stays_tau0_at_stationarity_until_annealing(self):
     setting, _, read = readings(**{"optim.anneal_excess": 0.0})
