@@ -35,6 +35,7 @@ def base(name, track):
       every="never",  # or a duration: regular evaluations besides
     )
   )
+  # Saved at the first evaluation after so many minutes.
   c.checkpoint = ConfigDict(dict(minutes=2.0, keep=2))
   c.arms = ConfigDict()  # arm -> overrides
   c.grid = ConfigDict()  # axis -> {field, values} or {value name: overrides}

@@ -4,10 +4,12 @@ A reimplementation of Li, Wei and Ma (2019), "Towards Explaining the
 Regularization Effect of Initial Large Learning Rate in Training Neural
 Networks". Reading order, lowest storey first; a storey imports only lower ones:
 
-  core     prng, config, task, optim, steps, metrics, checkpoint, progress, loop
-  theory   the paper's analysis: data, models, decomposition, regime, ..., task
-  report   reads run folders, never trains
+  core     what both tracks stand on; ends in core.loop
+  theory   the paper's analysis; ends in theory.task
+  report   reads run folders, never trains; ends in report.page
   main, bench   the command lines
+
+Each folder's docstring has its own reading order.
 """
 
 __version__ = "0.1.0"

@@ -152,7 +152,9 @@ def numpy_seconds_per_step(config: ConfigDict, *, reduced: bool) -> float:
   train = jax.tree.map(lambda x: x[0], problem.train)
   inputs = reference.Inputs(
     train.x1[:, :x1_dim].astype(np.float32),
-    (train.alpha[:, None] * directions[train.direction]).astype(np.float32),
+    data_lib.x2_of(train, data_lib.Vectors(None, directions)).astype(
+      np.float32
+    ),
     train.y.astype(np.float32),
   )
   rows_w, rows_v = network.rows(config)
@@ -240,7 +242,8 @@ def limit_table(config: ConfigDict) -> dict[str, Any]:
   equal = float(sizes[i] * (net / costs[i]) ** (1 / power))
   print(
     f"network N={own.data.num_train} d={own.data.dim} m={WIDE}:"
-    f" {1e3 * net:.1f} ms/step, the cost of a limit step at N={equal:.0f}"
+    f" {1e3 * net:.1f} ms/step, the cost of a limit step at"
+    f" N={equal:.0f}" + (" (extrapolated)" if net > costs[-1] else "")
   )
   return {
     "limit": rows,

@@ -50,7 +50,7 @@ class ReadmeTest(parameterized.TestCase):
       for name in ("steps_per_second", "ratio_to_numpy"):
         self.assertIn(f"| {row[name]:.1f} |", readme)
     limit = load("bench_limit.json")
-    self.assertIn(f"N={limit['equal_cost_num_train']:,.0f}.", readme)
+    self.assertIn(f"N={limit['equal_cost_num_train']:,.0f},", readme)
     for row in limit["limit"]:
       self.assertIn(f"{1e3 * row['seconds']:.3f} ms", readme)
 

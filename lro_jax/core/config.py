@@ -1,9 +1,9 @@
-"""Configs: what a valid one is, and the runs it stands for.
+"""Configs: the runs that one stands for.
 
 A config is an experiment: base fields, `arms` (name -> overrides), `grid` (axis
--> values) and `seeds`. A track supplies the schema of its fields; this file
-supplies the rules every schema is made of, durations, and the expansion into
-runs. All of it happens before any device is touched.
+-> values) and `seeds`. A track supplies the schema of its fields
+(`core.schema`); this file expands the config into runs and holds each against
+it. All of it happens before any device is touched.
 """
 
 import itertools

@@ -117,10 +117,10 @@ def width_remark(run: RunLog) -> str:
     for c in failing
   )
   return (
-    f"{text} It shows the mechanism of one width, not the theorem: {short}."
-    " Where a row's signal outgrows its noise, its activation pattern freezes"
-    " and the net leaves the regime of Lemma A.8, so how fast Q is learned"
-    " after annealing, and the size of the gap on P, are this width's own."
+    f"{text} It shows how such a net trains, not what the theorem says:"
+    f" {short}. Where a row's signal outgrows its noise, its activation pattern freezes"
+    " and the net leaves the regime of Lemma A.8, so when each pattern is"
+    " learned, and which arm errs more, are this width's own."
   )
 
 
