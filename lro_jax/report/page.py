@@ -118,9 +118,9 @@ def width_remark(run: RunLog) -> str:
   )
   return (
     f"{text} It shows how such a net trains, not what the theorem says:"
-    f" {short}. Where a row's signal outgrows its noise, its activation pattern freezes"
-    " and the net leaves the regime of Lemma A.8, so when each pattern is"
-    " learned, and which arm errs more, are this width's own."
+    f" {short}. Where a row's signal outgrows its noise, its activation"
+    " pattern freezes and the net leaves the regime of Lemma A.8, so when each"
+    " pattern is learned, and which arm errs more, are this width's own."
   )
 
 
