@@ -159,6 +159,18 @@ class TidyTest(FolderTestCase):
     self.assertEqual(self.found(tidy, phase="anneal", **error), [0.5])
     self.assertEqual(self.found(tidy, phase="end", **error), [None, 0.25])
 
+  def test_the_lowest_till_annealing_is_of_that_seed_and_that_time(self):
+    def at(step, seed, loss, event=None):
+      return fake.row(step, seed, event) | {collect.Q_ONLY: loss}
+
+    rows = [at(0, 1, 0.7), at(3, 1, 0.5), at(4, 2, 0.1)]
+    rows += [at(5, 1, 0.6, "anneal"), at(9, 1, 0.2, "stop")]
+    got = self.tidy(rows)
+    self.assertEqual(self.found(got, metric=collect.LOWEST), [0.5])
+    self.assertEqual(
+      self.found(got, metric=collect.LOWEST, seed=1, phase="anneal"), [0.5]
+    )
+
   def test_a_torn_last_line_is_left_out(self):
     torn = json.dumps(row(11, 1, loss=0.1))[:-4]
     self.assertEqual(self.tidy(tail=torn), self.tidy())

@@ -37,6 +37,16 @@ class VectorsTest(absltest.TestCase):
     self.assertLess(abs(zeta @ middle), 1e-5)
     np.testing.assert_allclose((plus + minus) / 2, middle, atol=1e-6)
 
+  def test_coordinates_in_their_own_plane_keep_lengths_and_angles(self):
+    vectors, _ = draw()
+    got = data.in_own_plane(vectors.directions)
+    np.testing.assert_allclose(
+      got @ got.T, vectors.directions @ vectors.directions.T, rtol=1e-5
+    )
+    # z first, zeta second.
+    np.testing.assert_allclose(got[1], [Q_NORM, 0], atol=1e-5)
+    self.assertGreater(got[2, 1], 0)
+
   def test_plane_coordinates_have_the_same_gram_matrix(self):
     vectors, _ = draw()
     plane = data.directions_in_plane(R, Q_NORM)

@@ -160,6 +160,21 @@ class DynamicsTest(parameterized.TestCase):
 
     return jax.vmap(of_seed)(shared, state.sums_p, state.sums_q)
 
+  def test_the_last_stride_ends_where_the_run_does(self):
+    cfg = config(
+      **{
+        "optim.algorithm": "small",
+        "limit.stride": 8,
+        "train.max": "21 steps",
+      }
+    )
+    with jax.enable_x64(True):
+      compiled = steps.compile_task(testing.make_task(cfg), 1)
+      carry, _ = compiled.advance(compiled.init(), 21, True)
+      reading = compiled.fetch(compiled.evaluate(carry))
+    np.testing.assert_array_equal(reading.step, 21)
+    np.testing.assert_array_equal(reading.num_steps, 3)
+
   def test_halving_the_stride_moves_little_and_like_the_stride(self):
     ends = {}
     for stride in (8, 4, 2, 1):
