@@ -24,13 +24,11 @@ from lro_jax.core.config import Run
 from lro_jax.core.progress import Progress, clock
 from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.report import page
-from lro_jax.theory import regime
 from lro_jax.theory import task as theory
 
 TRACKS = {"theory": theory}
 
-# So many cells get their regime condition by condition, the others in short;
-# run.json has it whole.
+# So many cells are described whole, the others in one line; run.json has all.
 FULL_REPORTS = 2
 
 
@@ -117,13 +115,10 @@ def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
   progress = Progress(len(todo))
   shown: set[str] = set()
   for run in todo:
-    conditions = track.conditions(run.config)
-    if run.cell not in shown and len(shown) < FULL_REPORTS:
+    whole = run.cell not in shown and len(shown) < FULL_REPORTS
+    if whole:
       shown.add(run.cell)
-      text = "\n  ".join(regime.lines(conditions))
-    else:
-      text = regime.one_line(conditions)
-    logging.info("Regime of %s: %s", run.name, text)
+    logging.info("%s: %s", run.name, track.describe(run.config, whole=whole))
     with _one_sentence_when_out_of_memory(run.name):
       task = track.make(
         run.config, axis_name=placement.axis_name(devices[run.name])

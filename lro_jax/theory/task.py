@@ -97,6 +97,13 @@ def conditions(config: ConfigDict) -> list[regime.Condition]:
   )
 
 
+def describe(config: ConfigDict, *, whole: bool) -> str:
+  """What to print before a run: its regime, whole or in one line. Ours."""
+  found = conditions(config)
+  text = "\n  ".join(regime.lines(found)) if whole else regime.one_line(found)
+  return f"regime: {text}"
+
+
 def check_data(config: ConfigDict) -> None:
   """Refuses a run whose draw lacks a kind of example, or must not anneal.
 

@@ -115,13 +115,14 @@ class ResumeTest(parameterized.TestCase):
     self.assertIn("cannot be used", "".join(log.output))
     self.assertEqual(again["state_digest"], record["state_digest"])
 
-  def test_sigkill_and_the_same_command_again(self):
+  @parameterized.parameters("limit", "network")
+  def test_sigkill_and_the_same_command_again(self, preset):
     base = pathlib.Path(tempfile.mkdtemp())
     command = [
       sys.executable,
       "-m",
       "lro_jax.main",
-      "--config=configs/theory.py:limit",
+      f"--config=configs/theory.py:{preset}",
       "--config.smoke",
       "--config.checkpoint.minutes=0",
       "--config.eval.every=1 steps",
