@@ -100,8 +100,9 @@ def conditions(config: ConfigDict) -> list[regime.Condition]:
 def describe(config: ConfigDict, *, whole: bool) -> str:
   """What to print before a run: its regime, whole or in one line. Ours."""
   found = conditions(config)
-  text = "\n  ".join(regime.lines(found)) if whole else regime.one_line(found)
-  return f"regime: {text}"
+  if whole:
+    return "\n  ".join(["regime", *regime.lines(found)])
+  return f"regime: {regime.one_line(found)}"
 
 
 def check_data(config: ConfigDict) -> None:
