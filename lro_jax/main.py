@@ -90,7 +90,13 @@ def run_all(
     _refuse_to_drop_runs(workdir, record)
     for run in chosen:
       folders.claim(where[run.name], run.config)
-    metrics.write_json(workdir / "experiment.json", record)
+    try:
+      metrics.write_json(workdir / "experiment.json", record)
+    except OSError as error:
+      raise UserError(
+        f"Cannot write {workdir} ({error.strerror}): choose a --workdir you may"
+        " write to, with room on its disk."
+      ) from error
     _run_chosen(chosen, where, track)
   if only == "*" or all(folders.is_done(f) for f in where.values()):
     print(page.write(workdir))

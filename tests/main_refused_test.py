@@ -1,5 +1,6 @@
 """A bad config, workdir or device count costs one sentence and no work."""
 
+import errno
 import pathlib
 import tempfile
 from unittest import mock
@@ -166,6 +167,19 @@ class RefusedWorkdirTest(RefusedTestCase):
     self.workdir = self.workdir / ("x" * 300)
     with no_device():
       self.refused(testing.experiment("limit"), "Cannot write", "--workdir")
+
+  def test_a_disk_that_fills_up_while_claiming_is_named(self):
+    write = metrics.write_json
+
+    def full(path, value):
+      if path.name == "experiment.json":
+        raise OSError(errno.ENOSPC, "No space left on device")
+      write(path, value)
+
+    with mock.patch.object(metrics, "write_json", full):
+      self.refused(
+        testing.experiment("limit"), "No space left", "room on its disk"
+      )
 
   # The tests may run as root, whom permission bits do not stop.
   def test_a_workdir_that_cannot_be_written_is_named(self):

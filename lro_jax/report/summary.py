@@ -38,9 +38,9 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     rows: its tidy rows.
 
   Returns:
-    {"command", "versions", "wall_seconds", "seeds", "config", "cells"};
-    `config` holds the fields that all runs share, and a cell those of its own:
-    {"cell", "config", "seeds", "metrics", "notes"}. A metric's key is
+    {"command", "versions", "wall_seconds", "config", "cells"}; `config` holds
+    the fields that all runs share, and a cell those of its own: {"cell",
+    "config", "seeds", "metrics", "by_seed", "notes"}. A metric's key is
     `<phase>/<metric>`, its value {arm or "arm - first arm": [mean, low, high,
     number of seeds]}, low and high None for one seed; `by_seed` has the keys
     of what is quoted, its values {arm: {seed: value}}.

@@ -78,7 +78,8 @@ def report(
     weight_decay=lam,
     noise_std=s.noise_std,
   )
-  # eta t at which either part is learned (measured with the limit engine).
+  # eta t at which either part is learned: rules of thumb, from a prototype of
+  # the limit engine.
   eta_t_p = 10 * s.dim if s.num_train > s.dim else 16 * s.num_train
   eta_t_q = 1000 / (s.r * q2) if s.r > 0 else math.inf
   out = [

@@ -11,17 +11,12 @@ import numpy as np
 from lro_jax.core.schema import ConfigDict, UserError
 
 FREE, ASSUMPTION_3_3 = "free", "assumption_3_3"
-
-
 LARGE, SMALL = "large", "small"
-
-
 LIMIT, NETWORK = "limit", "network"
-
+STATIONARY = ("init_std", "noise_std", "large_learning_rate", "weight_decay")
 
 # Most examples, and coordinates, that a run may have.
 MAX_SIZE = 10**6
-STATIONARY = ("init_std", "noise_std", "large_learning_rate", "weight_decay")
 
 
 class Setting(NamedTuple):
