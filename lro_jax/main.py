@@ -25,8 +25,9 @@ from lro_jax.core.progress import Progress, clock
 from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.report import page
 from lro_jax.theory import task as theory
+from lro_jax.vision import task as vision
 
-TRACKS = {"theory": theory}
+TRACKS = {"theory": theory, "vision": vision}
 
 # So many cells are described whole, the others in one line; run.json has all.
 FULL_REPORTS = 2
@@ -53,7 +54,9 @@ def expand(config: ConfigDict) -> list[Run]:
     UserError: the first thing wrong, in one sentence.
   """
   track = track_of(config)
-  runs = config_lib.expand(config, track.SCHEMA)
+  runs = config_lib.expand(
+    config, track.SCHEMA, seeds_apart=track.SEEDS_APART
+  )
   for run in runs:
     try:
       track.validate(run.config)
@@ -117,7 +120,7 @@ def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
     for run in todo
   }
   for run in todo:
-    track.check_data(run.config)
+    track.check_data(run.config, devices[run.name])
   progress = Progress(len(todo))
   shown: set[str] = set()
   for run in todo:
@@ -125,7 +128,7 @@ def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
     if whole:
       shown.add(run.cell)
     logging.info("%s: %s", run.name, track.describe(run.config, whole=whole))
-    with _one_sentence_when_out_of_memory(run.name):
+    with _one_sentence_when_out_of_memory(run.name, track.MEMORY_FIELDS):
       task = track.make(
         run.config, axis_name=placement.axis_name(devices[run.name])
       )
@@ -133,7 +136,7 @@ def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
         task,
         run.config,
         where[run.name],
-        steps_per_epoch=track.STEPS_PER_EPOCH,
+        steps_per_epoch=track.steps_per_epoch(run.config),
         devices=devices[run.name],
         progress=progress,
         name=run.name,
@@ -167,7 +170,7 @@ def experiment_record(config: ConfigDict, runs: list[Run]) -> dict:
 
 
 @contextlib.contextmanager
-def _one_sentence_when_out_of_memory(name: str) -> Iterator[None]:
+def _one_sentence_when_out_of_memory(name: str, fields: str) -> Iterator[None]:
   try:
     yield
   except (MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -175,8 +178,7 @@ def _one_sentence_when_out_of_memory(name: str) -> Iterator[None]:
     if not full:
       raise
     raise UserError(
-      f"Run {name} ran out of memory: lower model.num_hidden,"
-      " data.num_train or max_seeds, or use more devices."
+      f"Run {name} ran out of memory: lower {fields}, or use more devices."
     ) from error
 
 

@@ -32,16 +32,19 @@ class Run(NamedTuple):
     arm: name of the arm.
     cell: name of the grid cell, 'base' where there is no grid.
     config: every field of the run, overrides applied, locked.
+    seed: the run's only seed, None where the run has all of them.
   """
 
   arm: str
   cell: str
   config: ConfigDict
+  seed: int | None = None
 
   @property
   def name(self) -> str:
-    """`<arm>/<cell>`: also the run's folder under the workdir."""
-    return f"{self.arm}/{self.cell}"
+    """`<arm>/<cell>[/seed_<k>]`: also the run's folder under the workdir."""
+    apart = "" if self.seed is None else f"/seed_{self.seed}"
+    return f"{self.arm}/{self.cell}{apart}"
 
 
 def _override(config: ConfigDict, overrides, schema: Schema, origin: str):
@@ -101,7 +104,9 @@ def _grid_axes(grid) -> list[list[tuple[str, dict]]]:
   return axes
 
 
-def expand(config: ConfigDict, schema: Schema) -> list[Run]:
+def expand(
+  config: ConfigDict, schema: Schema, *, seeds_apart: bool = False
+) -> list[Run]:
   """The runs an experiment stands for, each valid by itself. Ours.
 
   Args:
@@ -111,9 +116,11 @@ def expand(config: ConfigDict, schema: Schema) -> list[Run]:
       cells are the product of the axes.
       Where `smoke` is true the overrides in `shrink` come last.
     schema: the track's rules.
+    seeds_apart: whether every seed is a run of its own.
 
   Returns:
-    Runs in the order cell by cell, arm by arm.
+    Runs in the order cell by cell, seed by seed if apart, arm by arm: a first
+    comparison is there before the second seed begins.
 
   Raises:
     UserError: any field of any run is unknown, missing or not allowed.
@@ -133,6 +140,7 @@ def expand(config: ConfigDict, schema: Schema) -> list[Run]:
   runs = []
   for combination in itertools.product(*_grid_axes(config.grid)):
     cell = ",".join(name for name, _ in combination) or "base"
+    first = len(runs)
     for arm in config.arms:
       run = ConfigDict(base.to_dict())
       for name, fields in combination:
@@ -142,7 +150,21 @@ def expand(config: ConfigDict, schema: Schema) -> list[Run]:
         _override(run, config.shrink, schema, "The smoke shrink")
       check(run, schema)
       runs.append(Run(arm, cell, run.lock()))
+    if seeds_apart:
+      runs[first:] = _by_seed(runs[first:])
   return runs
+
+
+def _by_seed(runs: list[Run]) -> list[Run]:
+  """Runs of one seed each, all arms of a seed together."""
+  out = []
+  for seed in dict.fromkeys(s for run in runs for s in run.config.seeds):
+    for run in runs:
+      if seed in run.config.seeds:
+        config = ConfigDict(run.config.to_dict())
+        config.seeds = (seed,)
+        out.append(Run(run.arm, run.cell, config.lock(), seed))
+  return out
 
 
 def differences(

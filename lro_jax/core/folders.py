@@ -40,8 +40,8 @@ def versions() -> dict[str, str]:
 
 
 def run_folder(workdir: pathlib.Path, run: Run) -> pathlib.Path:
-  """Where a run lives: `<workdir>/<arm>/<cell>`. Ours."""
-  return workdir / run.arm / run.cell
+  """Where a run lives: its name, under the workdir. Ours."""
+  return workdir / run.name
 
 
 def is_done(folder: pathlib.Path) -> bool:

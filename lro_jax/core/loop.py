@@ -5,7 +5,7 @@ import contextlib
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,11 +17,6 @@ from lro_jax.core.progress import Progress
 from lro_jax.core.schema import ConfigDict, UserError, to_steps
 from lro_jax.core.task import NOT_YET, DivergedError, Task
 
-# Device calls whose results the host has not waited for. More would deadlock
-# some jaxlib releases on several CPU devices, and would not be faster.
-IN_FLIGHT = 2
-
-
 STATUS_OF_EVENT = {"stop": "stopped", "diverge": "diverged"}
 
 
@@ -29,22 +24,33 @@ AT_MAX_STEPS = "max_steps"
 
 
 def eval_steps(
-  max_steps: int, *, per_decade: int, every: int | None
+  max_steps: int,
+  *,
+  per_decade: int,
+  every: int | None,
+  marks: Iterable[int] = (),
 ) -> list[int]:
   """The steps at which a run is measured: 0, dense early, and the last. Ours.
 
   Args:
     max_steps: last step.
-    per_decade: log-spaced evaluations per factor of ten of the step.
+    per_decade: log-spaced evaluations per factor of ten of the step; where
+      there are regular ones, only as long as these are not denser.
     every: regular evaluations besides, or None.
+    marks: further steps.
 
   Returns:
     Increasing steps, the first 0 and the last `max_steps`.
   """
-  wanted = {0, max_steps}
+  wanted = {0, max_steps, *marks}
   if per_decade:
     decades = math.ceil(per_decade * math.log10(max_steps)) + 1
-    wanted |= {round(10 ** (i / per_decade)) for i in range(decades)}
+    spaced = [round(10 ** (i / per_decade)) for i in range(decades)]
+    wanted |= {
+      step
+      for step, before in zip(spaced, [0, *spaced], strict=False)
+      if not every or step - before < every
+    }
   if every:
     wanted |= set(range(0, max_steps, every))
   return sorted(s for s in wanted if s <= max_steps)
@@ -53,8 +59,9 @@ def eval_steps(
 class _Log:
   """Turns Readings into rows of metrics.jsonl, each event once."""
 
-  def __init__(self, writer: metrics.MetricsWriter, seeds, step, events):
-    self._writer, self._seeds = writer, seeds
+  def __init__(self, writer: metrics.MetricsWriter, task: Task, step, events):
+    self._writer, self._seeds = writer, task.seeds
+    self._names = {at: name for name, at in task.marks.items()}
     # What has been written: last step and known latches of every seed.
     self._step, self._events = step, events
 
@@ -67,7 +74,8 @@ class _Log:
         if at[i] != NOT_YET and self._events[name][i] == NOT_YET
       )
       for step, name in fresh:
-        values = _values(reading.at_events[name], i)
+        measured = reading.at_events.get(name)
+        values = {} if measured is None else _values(measured, i)
         self._writer.write(step=step, seed=seed, event=name, values=values)
         ended |= name in STATUS_OF_EVENT
       if self._step is None or (reading.step[i] > self._step[i] and not ended):
@@ -77,8 +85,9 @@ class _Log:
             f"running/{name}": float(total[i] / reading.num_steps[i])
             for name, total in reading.sums.items()
           }
+        step = int(reading.step[i])
         self._writer.write(
-          step=reading.step[i], seed=seed, event=None, values=values
+          step=step, seed=seed, event=self._names.get(step), values=values
         )
     self._step, self._events = reading.step, reading.events
 
@@ -104,6 +113,7 @@ def _result(task: Task, last: steps.Reading) -> Result:
   seeds, diverged = {}, []
   for i, seed in enumerate(task.seeds):
     at = {n: int(v[i]) for n, v in last.events.items() if v[i] != NOT_YET}
+    at |= {n: step for n, step in task.marks.items() if step <= last.step[i]}
     ends = [STATUS_OF_EVENT[n] for n in at if n in STATUS_OF_EVENT]
     seeds[seed] = {
       "status": ends[0] if ends else AT_MAX_STEPS,
@@ -164,7 +174,10 @@ def _run(
     else to_steps(config.eval.every, steps_per_epoch=steps_per_epoch)
   )
   schedule = eval_steps(
-    max_steps, per_decade=config.eval.per_decade, every=every
+    max_steps,
+    per_decade=config.eval.per_decade,
+    every=every,
+    marks=task.marks.values(),
   )
   fingerprint = checkpoint.fingerprint(metrics.plain(config.to_dict()))
   compiled = steps.compile_task(task, devices)
@@ -205,13 +218,17 @@ def _run(
     writer = stack.enter_context(
       metrics.MetricsWriter(folder / metrics.METRICS, offset)
     )
-    no_events = {n: np.full(len(task.seeds), NOT_YET) for n in carry.at_events}
+    no_events = collections.defaultdict(
+      lambda: np.full(len(task.seeds), NOT_YET)
+    )
     log = _Log(
       writer,
-      task.seeds,
+      task,
       known.step if known else None,
       known.events if known else no_events,
     )
+    for file, content in task.files.items():
+      metrics.write_bytes(folder / file, content)
     metrics.write_json(folder / metrics.RUN, record)
     progress.start(name, int(known.step.min()) if known else 0, max_steps)
     last_save = time.monotonic()
@@ -225,7 +242,7 @@ def _run(
         if isinstance(item, steps.Reading):
           last = compiled.fetch(item)
           log.write(last)
-          _show(progress, last)
+          _show(progress, last, task.marks)
         else:
           jax.block_until_ready(item)
 
@@ -237,10 +254,10 @@ def _run(
         at = min(target, at + config.train.steps_per_call)
         carry, handle = compiled.advance(carry, at, fresh)
         pending.append(handle)
-        drain(IN_FLIGHT)
+        drain(steps.IN_FLIGHT)
         fresh = False
       pending.append(compiled.evaluate(carry))
-      drain(IN_FLIGHT)
+      drain(steps.IN_FLIGHT)
       minutes = (time.monotonic() - last_save) / 60
       if minutes >= config.checkpoint.minutes and target < max_steps:
         drain(0)
@@ -275,11 +292,15 @@ def _run(
   return result
 
 
-def _show(progress: Progress, reading: steps.Reading) -> None:
-  annealed = reading.events.get("anneal")
+def _show(progress: Progress, reading: steps.Reading, marks) -> None:
+  annealed = np.zeros(reading.step.shape, bool)
+  if "anneal" in reading.events:
+    annealed = reading.events["anneal"] != NOT_YET
+  elif "anneal" in marks:
+    annealed = reading.step > marks["anneal"]
   phase = "training"
-  if annealed is not None and (annealed != NOT_YET).any():
-    phase = f"{(annealed != NOT_YET).sum()}/{annealed.size} annealed"
+  if annealed.any():
+    phase = f"{annealed.sum()}/{annealed.size} annealed"
   if reading.over.any():
     phase += f", {reading.over.sum()}/{reading.over.size} over"
   loss = (

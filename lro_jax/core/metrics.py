@@ -37,12 +37,17 @@ def plain(value: Any) -> Any:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-  """Replaces a JSON file whole: a reader sees the old or the new. Ours."""
+  """Replaces a JSON file whole; see `write_bytes`. Ours."""
+  text = json.dumps(plain(value), indent=1, sort_keys=True)
+  write_bytes(path, f"{text}\n".encode())
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+  """Replaces a file whole: a reader sees the old or the new. Ours."""
   path.parent.mkdir(parents=True, exist_ok=True)
   partial = path.with_suffix(path.suffix + ".partial")
-  with open(partial, "w") as f:
-    json.dump(plain(value), f, indent=1, sort_keys=True)
-    f.write("\n")
+  with open(partial, "wb") as f:
+    f.write(content)
     f.flush()
     os.fsync(f.fileno())
   os.replace(partial, path)

@@ -3,7 +3,9 @@
 Many updates run in one device loop, so that Python is not met per step. The
 loop is a `lax.while_loop`, not a scan: its length is an argument, so a single
 compilation serves every distance between two evaluations, and it ends by
-itself when all seeds are done.
+itself when all seeds are done. A Task that forbids the device loop has the same
+step called from Python, which runs ahead of the device and waits for nothing
+but the step before the last.
 
 Each seed stops at its own exact step: from then on its state is no longer
 replaced. When a latch closes, the state *before* that update is evaluated
@@ -11,6 +13,7 @@ inside the loop, so the metrics of an event do not depend on where the host
 happens to look.
 """
 
+import collections
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -30,6 +33,11 @@ from lro_jax.core.task import (
   Tree,
   is_over,
 )
+
+
+# Device calls whose results the host has not waited for. More would deadlock
+# some jaxlib releases on several CPU devices, and would not be faster.
+IN_FLIGHT = 2
 
 
 class Carry(NamedTuple):
@@ -108,8 +116,24 @@ def select(condition: Array, on_true: Tree, on_false: Tree) -> Tree:
   return jax.tree.map(pick, on_true, on_false)
 
 
+def each_seed(fn: Callable, num_seeds: int) -> Callable:
+  """`fn` mapped over the seed axis [s] of all its arguments. Ours.
+
+  One seed is not mapped: as a batch axis of length 1 it would cost a
+  convolution its layout.
+  """
+  if num_seeds > 1:
+    return jax.vmap(fn)
+
+  def alone(*args):
+    out = fn(*jax.tree.map(lambda x: x[0], args))
+    return jax.tree.map(lambda x: x[None], out)
+
+  return alone
+
+
 def _evaluate(task: Task, state: Tree, data: Data, axis: str | None):
-  out = jax.vmap(task.evals)(state, data)
+  out = each_seed(task.evals, len(task.seeds))(state, data)
   if axis is not None:
     sums, counts = jax.lax.psum((out.sums, out.counts), axis)
     out = Measurements(sums, counts, out.values)
@@ -127,11 +151,13 @@ def one_step(task: Task, axis: str | None) -> Callable[..., Carry]:
     (carry, data, eval_data, until) -> carry.
   """
 
+  mapped = functools.partial(each_seed, num_seeds=len(task.seeds))
+
   def body(carry: Carry, data: Data, eval_data: Data, until: Array) -> Carry:
     state = carry.state
     active = ~is_over(state) & (state.step < until)
-    batch = jax.vmap(task.batches)(data, state.step)
-    proposal, sums = jax.vmap(task.step)(state, batch)
+    batch = mapped(task.batches)(data, state.step)
+    proposal, sums = mapped(task.step)(state, batch)
     moves = active & ~is_over(proposal)
     # A seed that stops at this step keeps the weights it was judged by.
     new = select(moves, proposal, state)
@@ -151,12 +177,14 @@ def one_step(task: Task, axis: str | None) -> Callable[..., Carry]:
         name: select(fired[name], now, old) for name, old in at_events.items()
       }
 
-    at_events = jax.lax.cond(
-      jnp.any(jnp.stack(list(fired.values()))),
-      record,
-      lambda at_events: at_events,
-      carry.at_events,
-    )
+    at_events = carry.at_events
+    if fired:
+      at_events = jax.lax.cond(
+        jnp.any(jnp.stack(list(fired.values()))),
+        record,
+        lambda at_events: at_events,
+        at_events,
+      )
     return Carry(
       state=new,
       sums={
@@ -188,26 +216,34 @@ def compile_task(task: Task, devices: int) -> Compiled:
   seeds = np.asarray(task.seeds, np.uint32)
 
   def init_state(data):
-    return jax.vmap(lambda seed, d: task.init(prng.root_key(seed), d))(
-      seeds, data
-    )
+    make = lambda seed, d: task.init(prng.root_key(seed), d)  # noqa: E731
+    return each_seed(make, len(seeds))(jnp.asarray(seeds), data)
 
   def init(data, eval_data):
     state = init_state(data)
-    now = _evaluate(task, state, eval_data, axis)
-    nothing = jax.tree.map(jnp.zeros_like, now)
+    nothing = None
+    if task.measured:
+      now = _evaluate(task, state, eval_data, axis)
+      nothing = jax.tree.map(jnp.zeros_like, now)
     return Carry(
       state=state,
       sums={name: jnp.zeros(len(seeds)) for name in task.sums},
       num_steps=jnp.zeros(len(seeds), jnp.int32),
-      at_events={name: nothing for name in task.events(state)},
+      at_events={name: nothing for name in task.measured},
     )
 
-  def advance(carry, data, eval_data, until, fresh):
+  def emptied(carry, fresh):
     sums, num_steps = jax.tree.map(
       lambda x: jnp.where(fresh, jnp.zeros_like(x), x),
       (carry.sums, carry.num_steps),
     )
+    return carry._replace(sums=sums, num_steps=num_steps)
+
+  def advance_once(carry, data, eval_data, until, fresh):
+    carry = body(emptied(carry, fresh), data, eval_data, until)
+    return carry, carry.state.step + 0
+
+  def advance(carry, data, eval_data, until, fresh):
 
     def running(c):
       return jnp.any(~is_over(c.state) & (c.state.step < until))
@@ -215,7 +251,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
     carry = jax.lax.while_loop(
       running,
       lambda c: body(c, data, eval_data, until),
-      carry._replace(sums=sums, num_steps=num_steps),
+      emptied(carry, fresh),
     )
     return carry, carry.state.step + 0
 
@@ -227,15 +263,16 @@ def compile_task(task: Task, devices: int) -> Compiled:
       events=task.events(state),
       step=state.step,
       over=is_over(state),
-      learning_rate=jax.vmap(task.learning_rate)(state),
+      learning_rate=each_seed(task.learning_rate, len(seeds))(state),
       sums=carry.sums,
       num_steps=carry.num_steps,
     )
 
+  forward = advance if task.device_loop else advance_once
   if devices == 1:
     data, eval_data = jax.device_put((task.data, task.eval_data))
     run_init, run_evaluate = jax.jit(init), jax.jit(evaluate)
-    run_advance = jax.jit(advance, donate_argnums=0)
+    run_advance = jax.jit(forward, donate_argnums=0)
     fetch, put = placement.to_numpy, placement.to_device
   else:
     used = jax.local_devices()[:devices]
@@ -248,7 +285,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
       )
     )
     run_init, run_evaluate = pmap(init), pmap(evaluate)
-    run_advance = pmap(advance, in_axes=(0, 0, 0, None, None), donate_argnums=0)
+    run_advance = pmap(forward, in_axes=(0, 0, 0, None, None), donate_argnums=0)
 
     def fetch(tree):
       return placement.to_numpy(jax_utils.unreplicate(tree))
@@ -256,13 +293,30 @@ def compile_task(task: Task, devices: int) -> Compiled:
     def put(tree):
       return jax_utils.replicate(placement.to_device(tree), used)
 
+  def call(carry, until, fresh):
+    return run_advance(
+      carry, data, eval_data, np.int32(until), np.bool_(fresh)
+    )
+
+  def call_for_each_step(carry, until, fresh):
+    handles: collections.deque = collections.deque()
+    # At least once: a call is what empties the sums and gives a handle.
+    first = min(int(np.min(fetch(carry.state.step))), until - 1)
+    for _ in range(first, until):
+      carry, handle = call(carry, until, fresh)
+      handles.append(handle)
+      if len(handles) > IN_FLIGHT:
+        jax.block_until_ready(handles.popleft())
+      fresh = False
+    return carry, handles[-1]
+
   return Compiled(
     init=lambda: run_init(data, eval_data),
-    advance=lambda carry, until, fresh: run_advance(
-      carry, data, eval_data, np.int32(until), np.bool_(fresh)
-    ),
+    advance=call if task.device_loop else call_for_each_step,
     evaluate=lambda carry: run_evaluate(carry, eval_data),
-    apply=lambda fn, carry: jax.jit(jax.vmap(fn))(carry.state, data),
+    apply=lambda fn, carry: jax.jit(each_seed(fn, len(seeds)))(
+      carry.state, data
+    ),
     fetch=fetch,
     put=put,
   )

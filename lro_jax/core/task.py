@@ -86,9 +86,16 @@ class Task(NamedTuple):
     outputs: (state, Data) -> the net's outputs on the training examples this
       device holds, [n, ...].
     events: state -> {name: latch, int32 []}.
+    measured: names of the events at which `evals` is run, inside the loop.
+    marks: name -> step of what is known beforehand to happen then, as a rate
+      that falls by schedule: the evaluation there, before the update, bears the
+      name.
     learning_rate: state -> rate of the next update, []; for messages.
     x64: whether all of it is traced in double precision.
+    device_loop: whether steps may run in a loop on the device. XLA's gradient
+      convolutions are up to 100 times slower inside one on a CPU.
     facts: what run.json should say besides (regime, data hash).
+    files: name -> content of what the run's folder should hold besides.
   """
 
   seeds: tuple[int, ...]
@@ -101,9 +108,13 @@ class Task(NamedTuple):
   evals: Callable[[Tree, Data], Measurements]
   outputs: Callable[[Tree, Data], Array]
   events: Callable[[Tree], dict[str, Array]]
+  measured: tuple[str, ...]
+  marks: dict[str, int]
   learning_rate: Callable[[Tree], Array]
   x64: bool
+  device_loop: bool
   facts: dict[str, Any]
+  files: dict[str, bytes]
 
 
 class DivergedError(ArithmeticError):

@@ -212,9 +212,13 @@ def make(
     evals=evals,
     outputs=outputs,
     events=events,
+    measured=("anneal", "stop", "diverge"),
+    marks={},
     learning_rate=lambda state: rate_of(state.annealed_at),
     x64=True,
+    device_loop=True,
     facts={"kernel_error": kernel.error, "num_rates": len(kernel.rates)},
+    files={},
   )
 
 

@@ -207,9 +207,13 @@ def make(
       state.params, state.model_state["heads"], data
     ),
     events=events,
+    measured=("anneal", "stop", "diverge"),
+    marks={},
     learning_rate=lambda state: rate(state.opt_state),
     x64=dtype == np.float64,
+    device_loop=True,
     facts={},
+    files={},
   )
 
 

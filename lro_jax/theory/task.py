@@ -50,8 +50,9 @@ SCHEMA = {
   "checkpoint.keep": integer(1),
 }
 
-# Training is full batch: an epoch is a step.
-STEPS_PER_EPOCH = 1
+# All seeds of a run are one array.
+SEEDS_APART = False
+MEMORY_FIELDS = "model.num_hidden, data.num_train or max_seeds"
 
 
 def validate(config: ConfigDict) -> None:
@@ -66,7 +67,7 @@ def validate(config: ConfigDict) -> None:
     UserError: fields that do not fit together.
   """
   setting = settings.resolve(config)
-  schema.to_steps(config.train.max, steps_per_epoch=STEPS_PER_EPOCH)
+  schema.to_steps(config.train.max, steps_per_epoch=steps_per_epoch(config))
   if config.engine == settings.LIMIT and config.train.num_devices > 1:
     raise UserError(
       f"Got train.num_devices {config.train.num_devices} for the limit engine:"
@@ -105,15 +106,26 @@ def describe(config: ConfigDict, *, whole: bool) -> str:
   return f"regime: {regime.one_line(found)}"
 
 
-def check_data(config: ConfigDict) -> None:
+def steps_per_epoch(config: ConfigDict) -> int:
+  """1: training is full batch, an epoch is a step. Ours."""
+  del config
+  return 1
+
+
+def check_data(config: ConfigDict, devices: int) -> None:
   """Refuses a run whose draw lacks a kind of example, or must not anneal.
 
   Section 2; Algorithm 1 (L-S).
+
+  Args:
+    config: a valid config.
+    devices: how many it will run on; any number will do.
 
   Raises:
     UserError: a seed drew no P-only or no Q-only example, or would stop before
       it anneals.
   """
+  del devices
   setting = settings.resolve(config)
   seeds = network.config_seeds(config)
   q = problem_lib.check_draw(
