@@ -1,4 +1,4 @@
-"""What configs/cifar10.py and configs/patches.py share; no experiment itself."""
+"""What configs/cifar10.py and configs/patches.py share."""
 
 from configs import common
 

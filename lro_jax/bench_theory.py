@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from lro_jax import bench_device
 from lro_jax.core import config as config_lib
 from lro_jax.core import optim, prng, steps
 from lro_jax.core.schema import ConfigDict, UserError
@@ -118,13 +119,6 @@ def parts_alone(config: ConfigDict, *, steps_per_call: int) -> Parts:
   )
 
 
-def matrix_product_flops_per_second(size: int = 2048) -> float:
-  """What this device makes of one large float32 matrix product. Ours."""
-  a = jax.numpy.ones((size, size))
-  product = jax.jit(lambda a: a @ a)
-  return 2 * size**3 / seconds(lambda: product(a).block_until_ready())
-
-
 def numpy_seconds_per_step(config: ConfigDict, *, reduced: bool) -> float:
   """One step of `theory.reference` in float32, noise included. Ours.
 
@@ -206,7 +200,8 @@ def network_row(config: ConfigDict, *, steps_per_call: int) -> dict[str, Any]:
     "share_forward_backward": alone.forward_backward / whole,
     "share_noise": alone.noise / whole,
     "forward_backward_gflops": alone.flops / alone.forward_backward / 1e9,
-    "matrix_product_gflops": matrix_product_flops_per_second() / 1e9,
+    "matrix_product_gflops": bench_device.matrix_product_flops_per_second()
+    / 1e9,
     "share_rest": 1 - (alone.forward_backward + alone.noise) / whole,
     "numpy_steps_per_second": 1 / plain,
     "ratio_to_numpy": plain / whole,
@@ -251,3 +246,35 @@ def limit_table(config: ConfigDict) -> dict[str, Any]:
     "network_seconds": net,
     "equal_cost_num_train": equal,
   }
+
+
+def run(config: ConfigDict) -> dict[str, Any]:
+  """Measures, prints, and returns what it printed. Ours."""
+  out: dict[str, Any] = {"network": []}
+  engines = {r.config.engine for r in config_lib.expand(config, theory.SCHEMA)}
+  if settings.NETWORK in engines:
+    for sizes, steps_per_call in (({}, 200), (STANDARD, 10)):
+      row = network_row(
+        run_config(config, settings.NETWORK, **sizes),
+        steps_per_call=steps_per_call,
+      )
+      out["network"].append(row)
+      print(
+        f"network d={row['dim']} N={row['num_train']} W {row['rows_w']} rows,"
+        f" V {row['rows_v']} rows: {row['steps_per_second']:.1f} steps/s\n"
+        f"  forward/backward {row['share_forward_backward']:.0%}, noise"
+        f" {row['share_noise']:.0%}, rest {row['share_rest']:.0%} (update,"
+        " decomposition, per-seed stop)\n"
+        f"  forward/backward at {row['forward_backward_gflops']:.0f} GFLOP/s, a"
+        " large matrix product here at"
+        f" {row['matrix_product_gflops']:.0f}\n"
+        f"  plain NumPy, all d coordinates: {row['numpy_steps_per_second']:.1f}"
+        f" steps/s, ratio {row['ratio_to_numpy']:.1f}\n"
+        "  plain NumPy, same reduced basis:"
+        f" {row['numpy_same_basis_steps_per_second']:.1f} steps/s, ratio"
+        f" {row['ratio_to_numpy_same_basis']:.1f}",
+        flush=True,
+      )
+  if settings.LIMIT in engines:
+    out |= limit_table(config)
+  return out

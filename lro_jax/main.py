@@ -17,7 +17,9 @@ from collections.abc import Iterator
 
 import jax
 from absl import flags, logging
+from ml_collections import config_flags
 
+from lro_jax import presets
 from lro_jax.core import cli, folders, loop, metrics, placement
 from lro_jax.core import config as config_lib
 from lro_jax.core.config import Run
@@ -54,9 +56,7 @@ def expand(config: ConfigDict) -> list[Run]:
     UserError: the first thing wrong, in one sentence.
   """
   track = track_of(config)
-  runs = config_lib.expand(
-    config, track.SCHEMA, seeds_apart=track.SEEDS_APART
-  )
+  runs = config_lib.expand(config, track.SCHEMA, seeds_apart=track.SEEDS_APART)
   for run in runs:
     try:
       track.validate(run.config)
@@ -208,7 +208,20 @@ def main() -> None:
     " disjoint patterns share one experiment.",
   )
 
+  diff = flags.DEFINE_string(
+    "diff",
+    None,
+    "Two presets, authors,paper: prints the fields in which they differ, of"
+    " every config or of that of --config, and runs nothing.",
+  )
+
   def run():
+    if diff.value:
+      file = config.value and config_flags.get_config_filename(
+        flags.FLAGS["config"]
+      )
+      print(presets.diff(presets.pair(diff.value), expand, file))
+      return
     run_all(
       ConfigDict(config.value), pathlib.Path(workdir.value), only=only.value
     )
@@ -218,6 +231,7 @@ def main() -> None:
     required=("config", "workdir"),
     example="python -m lro_jax.main --config=configs/theory.py"
     " --workdir=FOLDER",
+    instead="diff",
   )
 
 

@@ -35,7 +35,11 @@ def config_flag() -> flags.FlagHolder:
 
 
 def run(
-  main: Callable[[], None], *, required: tuple[str, ...], example: str
+  main: Callable[[], None],
+  *,
+  required: tuple[str, ...],
+  example: str,
+  instead: str | None = None,
 ) -> None:
   """Parses the flags and calls `main`. Ours.
 
@@ -43,6 +47,7 @@ def run(
     main: what to do; may raise `UserError`.
     required: names of flags that must be given.
     example: a command line that works, for the message.
+    instead: name of a flag that, given, makes the required ones optional.
   """
   logging.set_verbosity(logging.INFO)
   # Orbax logs a paragraph per checkpoint at this level, JAX a line for each
@@ -50,7 +55,9 @@ def run(
   logging.get_absl_handler().addFilter(
     lambda r: not re.search("orbax|xla_bridge", r.pathname)
   )
-  parse = functools.partial(parse_flags, required=required, example=example)
+  parse = functools.partial(
+    parse_flags, required=required, example=example, instead=instead
+  )
   try:
     app.run(lambda argv: main(), flags_parser=parse)
   except UserError as error:
@@ -58,7 +65,11 @@ def run(
 
 
 def parse_flags(
-  argv: list[str], *, required: tuple[str, ...], example: str
+  argv: list[str],
+  *,
+  required: tuple[str, ...],
+  example: str,
+  instead: str | None = None,
 ) -> list[str]:
   """The arguments that are no flags; the flags are parsed. Ours.
 
@@ -66,12 +77,15 @@ def parse_flags(
     argv: the command line.
     required: see `run`.
     example: see `run`.
+    instead: see `run`.
 
   Raises:
     UserError: one sentence for what the flag libraries spread over many lines.
   """
   try:
     rest = flags.FLAGS(argv)
+    if instead is not None and flags.FLAGS[instead].value:
+      required = ()
     # A config file that is not there is missed only where it is used.
     values = {name: flags.FLAGS[name].value for name in required}
     if "config" in required:

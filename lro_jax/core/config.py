@@ -168,9 +168,17 @@ def _by_seed(runs: list[Run]) -> list[Run]:
 
 
 def differences(
-  ours: Mapping[str, Any], theirs: Mapping[str, Any]
+  ours: Mapping[str, Any],
+  theirs: Mapping[str, Any],
+  names: tuple[str, str] = ("now", "there"),
 ) -> list[str]:
-  """'field: A here, B there' for each field that differs. Ours."""
+  """'field: A now, B there' for each field that differs. Ours.
+
+  Args:
+    ours: one config.
+    theirs: another.
+    names: what to call them.
+  """
 
   def plain(value):
     # JSON knows no tuples, so a config read back holds lists.
@@ -179,8 +187,8 @@ def differences(
   mine, other = flatten(ours), flatten(theirs)
   missing = "(none)"
   return [
-    f"{name}: {mine.get(name, missing)!r} now,"
-    f" {other.get(name, missing)!r} there"
+    f"{name}: {mine.get(name, missing)!r} {names[0]},"
+    f" {other.get(name, missing)!r} {names[1]}"
     for name in sorted(mine.keys() | other.keys())
     if plain(mine.get(name, missing)) != plain(other.get(name, missing))
   ]

@@ -34,7 +34,6 @@ from lro_jax.core.task import (
   is_over,
 )
 
-
 # Device calls whose results the host has not waited for. More would deadlock
 # some jaxlib releases on several CPU devices, and would not be faster.
 IN_FLIGHT = 2
@@ -150,7 +149,6 @@ def one_step(task: Task, axis: str | None) -> Callable[..., Carry]:
   Returns:
     (carry, data, eval_data, until) -> carry.
   """
-
   mapped = functools.partial(each_seed, num_seeds=len(task.seeds))
 
   def body(carry: Carry, data: Data, eval_data: Data, until: Array) -> Carry:
@@ -294,9 +292,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
       return jax_utils.replicate(placement.to_device(tree), used)
 
   def call(carry, until, fresh):
-    return run_advance(
-      carry, data, eval_data, np.int32(until), np.bool_(fresh)
-    )
+    return run_advance(carry, data, eval_data, np.int32(until), np.bool_(fresh))
 
   def call_for_each_step(carry, until, fresh):
     handles: collections.deque = collections.deque()

@@ -160,7 +160,11 @@ def make_sets(
     alone = {"patch_only_probability": 1.0}
     add("patch_only", probe, drawn("patch_only", probe, every, **alone))
     strong = alone | {"strong_alone": 1 - patch.patch_only_probability}
-    add("patch_only_authors", probe, drawn("patch_only_authors", probe, every, **strong))
+    add(
+      "patch_only_authors",
+      probe,
+      drawn("patch_only_authors", probe, every, **strong),
+    )
     never = {"patch_only_probability": 0.0}
     own = drawn("own", probe, every, **never)
     add("own_patch", probe, own)
@@ -195,9 +199,7 @@ def make_sets(
 def _chunks(jobs: Jobs, size: int) -> Jobs:
   """The jobs as [chunks, size], padded with weight 0."""
   pad = -len(jobs.weight) % size
-  return jax.tree.map(
-    lambda x: jnp.pad(x, (0, pad)).reshape(-1, size), jobs
-  )
+  return jax.tree.map(lambda x: jnp.pad(x, (0, pad)).reshape(-1, size), jobs)
 
 
 def _inputs(setup: Setup, shared: dict[str, Tree], jobs: Jobs) -> Array:

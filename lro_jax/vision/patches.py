@@ -4,7 +4,7 @@ Paper: Section 6 and H.2; authors' code: data_util.py. Letters of H.2:
 
   z        what all patches share, N(0, sigma_z^2) per pixel and channel
   zeta_y   what tells class y, uniform in [-beta, beta] per pixel and channel
-  alpha    patch-only images carry z + c zeta_y with c uniform in (-alpha, alpha)
+  alpha    patch-only images carry z + c zeta_y, c uniform in (-alpha, alpha)
 
 All of it is in normalised units: pixels after mean and deviation are taken out.
 What becomes of one image is a `Recipe`; training draws one for each example and
@@ -233,10 +233,10 @@ def load(
   )
   if not good:
     raise UserError(
-      f"patches.bank {path} has z {z.shape} and zeta {zeta.shape}, membership"
-      f" {member.shape} and index {index.shape}: needed are finite z {shape} and"
-      f" zeta {(num_classes, *shape)}, and membership (bool) and index (integer)"
-      " of one length; set patches.size or choose another file."
+      f"patches.bank {path} has z {z.shape}, zeta {zeta.shape}, membership"
+      f" {member.shape} and index {index.shape}: needed are finite z {shape},"
+      f" zeta {(num_classes, *shape)}, and membership (bool) and index"
+      " (integers) of one length; set patches.size or choose another file."
     )
   return Bank(z.astype(np.float32), zeta.astype(np.float32)), member, index
 
@@ -253,4 +253,3 @@ def digest(bank: Bank, member: np.ndarray, index: np.ndarray) -> str:
     array = np.ascontiguousarray(array, dtype)
     sha.update(str(array.shape).encode() + array.tobytes())
   return sha.hexdigest()
-

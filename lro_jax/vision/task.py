@@ -259,8 +259,8 @@ def _eval_data(config, sets, bank) -> Data:
   examples = {"jobs": sets.jobs}
   if config.eval.reestimate_batch_norm:
     trained = np.isin(
-      sets.jobs.group, [sets.groups.index(g) for g in sets.groups if g in
-                        evaluation.TRAIN]
+      sets.jobs.group,
+      [sets.groups.index(g) for g in sets.groups if g in evaluation.TRAIN],
     )
     examples["train"] = jax.tree.map(lambda x: x[trained], sets.jobs)
   return Data(examples, shared)

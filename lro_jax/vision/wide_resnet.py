@@ -198,6 +198,11 @@ def num_blocks(depth: int) -> int:
   return (depth - 4) // 6
 
 
+def _constant(like: Array, is_one: bool) -> Array:
+  # With its dtype named: a weakly typed array would compile the step twice.
+  return (jnp.ones if is_one else jnp.zeros)(like.shape, jnp.float32)
+
+
 def init(
   key: Array, net: WideResNet, image: tuple[int, int, int]
 ) -> tuple[Tree, Tree]:
@@ -240,9 +245,9 @@ def init(
         jax.random.uniform(last_key, leaf.shape, minval=-bound, maxval=bound)
       )
     else:
-      filled.append(jnp.full(leaf.shape, 1.0 if name == "scale" else 0.0))
+      filled.append(_constant(leaf, name == "scale"))
   stats = jax.tree.map_with_path(
-    lambda path, x: jnp.full(x.shape, 1.0 if path[-1].key == "var" else 0.0),
+    lambda path, x: _constant(x, path[-1].key == "var"),
     shapes["batch_stats"],
   )
   return treedef.unflatten(filled), stats
