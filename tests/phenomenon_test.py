@@ -9,7 +9,7 @@ from absl.testing import absltest
 
 from configs import theory as theory_config
 from lro_jax import main
-from lro_jax.report import collect
+from lro_jax.report import collect, intervals
 from tests import testing
 
 LOG2 = math.log(2)
@@ -39,7 +39,7 @@ class PhenomenonTest(absltest.TestCase):
     for arm in ("large", "small"):
       for value in of(arm, "end", "test_error/q_only").values():
         self.assertLess(value, 0.01)
-    gap = collect.paired(
+    gap = intervals.paired(
       of("small", "end", "test_error/p_only"),
       of("large", "end", "test_error/p_only"),
     )

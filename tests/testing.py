@@ -95,15 +95,20 @@ def make_task(config: ConfigDict, devices: int = 1):
 
 
 def run(
-  config: ConfigDict, folder: pathlib.Path, *, devices: int = 1, **kwargs
+  config: ConfigDict,
+  folder: pathlib.Path,
+  *,
+  devices: int = 1,
+  task=None,
+  **kwargs,
 ):
   """Runs one run's config in a folder; returns record and metric rows."""
   folders.claim(folder, config)
   loop.run(
-    make_task(config, devices),
+    task or make_task(config, devices),
     config,
     folder,
-    steps_per_epoch=1,
+    steps_per_epoch=main.track_of(config).steps_per_epoch(config),
     devices=devices,
     progress=Progress(1),
     name="test",

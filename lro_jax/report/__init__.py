@@ -1,5 +1,10 @@
 """Reads run folders and says what they show; never trains.
 
+What both tracks share stands first; `theory_view` and `vision_view` are what is
+of one track, and `tracks` chooses.
+
 Reading order, and the order in which files may import each other:
-collect, tables, summary, figures, page.
+intervals, collect, formats, tables, paper, figures, view, figures_theory,
+figures_patches, figures_vision, theory_view, vision_view, tracks, summary,
+page.
 """

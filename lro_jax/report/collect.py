@@ -1,31 +1,35 @@
 """From run folders to tidy rows: one number, fully named, per row.
 
 `report/results.json` is a list of {"arm", "cell", "seed", "phase", "metric",
-"value"}. `phase` is 'anneal' (the state at whose loss the rate was annealed) or
-'end' (the last state). Besides the metrics of metrics.jsonl there is 'step',
-and in phase 'anneal' 'lowest/train_loss/q_only', the lowest logged till then.
-Tables, figures and claims are made from nothing else.
+"value"}. `phase` is 'anneal' (the state at whose loss, or step, the rate was
+annealed), 'end' (the last state) or, where accuracies are logged, 'best' (the
+state of the highest test accuracy). Besides the metrics of metrics.jsonl there
+is 'step', and in phase 'anneal' 'lowest/train_loss/q_only', the lowest logged
+till then. Tables, figures and claims are made from nothing else.
 """
 
-import math
 import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from lro_jax.core import metrics
 from lro_jax.core.schema import UserError
 
-ANNEAL, END = "anneal", "end"
+ANNEAL, BEST, END = "anneal", "best", "end"
 DIVERGE = "diverge"
 Q_ONLY = "train_loss/q_only"
 LOWEST = f"lowest/{Q_ONLY}"
+# What the best state is best by: the first of these that a run has.
+BEST_BY = ("accuracy/mixed", "accuracy/clean")
 NOT_METRICS = ("step", "seed", "event")
 
 
 class RunLog(NamedTuple):
-  """One run folder as it stands.
+  """One arm and cell as it stands, all its seeds.
+
+  Where every seed has a folder of its own, `folder`, `config` and what
+  `record` says of versions and facts are the first's.
 
   Attributes:
     arm: name of the arm.
@@ -34,6 +38,7 @@ class RunLog(NamedTuple):
     record: run.json.
     config: config.json.
     rows: metrics.jsonl.
+    num_folders: how many run folders these are.
   """
 
   arm: str
@@ -42,6 +47,16 @@ class RunLog(NamedTuple):
   record: dict[str, Any]
   config: dict[str, Any]
   rows: list[dict[str, Any]]
+  num_folders: int = 1
+
+  @property
+  def is_done(self) -> bool:
+    """Whether all of it has ended: else the last state is no end."""
+    return self.record["status"] == "done"
+
+  def has(self, metric: str) -> bool:
+    """Whether any row has a value of this metric."""
+    return any(row.get(metric) is not None for row in self.rows)
 
   def curve(self, metric: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Steps [t] and values [t] of one metric and seed, events included."""
@@ -52,6 +67,15 @@ class RunLog(NamedTuple):
     ]
     steps, values = zip(*points, strict=True) if points else ((), ())
     return np.array(steps, float), np.array(values, float)
+
+  def mean_curve(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps [t] at which every seed has a value, and their means [t]."""
+    series = [
+      dict(zip(*self.curve(metric, seed), strict=True)) for seed in self.seeds
+    ]
+    steps = sorted(set.intersection(*(set(s) for s in series)))
+    means = [np.mean([s[step] for s in series]) for step in steps]
+    return np.array(steps, float), np.array(means, float)
 
   @property
   def seeds(self) -> list[int]:
@@ -90,22 +114,45 @@ def load(workdir: pathlib.Path) -> Experiment:
   runs = []
   for cell in record["cells"]:
     for arm in record["arms"]:
-      folder = workdir / arm / cell
-      rows = metrics.read_metrics(folder / metrics.METRICS)
-      if rows and (folder / metrics.RUN).exists():
-        runs.append(
-          RunLog(
-            arm,
-            cell,
-            folder,
-            metrics.read_json(folder / metrics.RUN),
-            metrics.read_json(folder / metrics.CONFIG),
-            rows,
-          )
-        )
+      run = _load_run(arm, cell, workdir / arm / cell)
+      if run:
+        runs.append(run)
   if not runs:
     raise UserError(f"{workdir} holds no run with metrics yet: run main first.")
   return Experiment(workdir, record, runs)
+
+
+def _load_run(arm: str, cell: str, folder: pathlib.Path) -> RunLog | None:
+  """A cell's run, or its runs of one seed each as one; None if not begun."""
+  folders = [folder]
+  if not (folder / metrics.RUN).exists():
+    numbered = {
+      int(path.name.removeprefix("seed_")): path
+      for path in folder.glob("seed_*")
+      if path.name.removeprefix("seed_").isdecimal()
+      and (path / metrics.CONFIG).exists()
+    }
+    folders = [numbered[seed] for seed in sorted(numbered)]
+  begun, rows = [], []
+  for path in folders:
+    found = metrics.read_metrics(path / metrics.METRICS)
+    if found and (path / metrics.RUN).exists():
+      begun.append(path)
+      rows += found
+  if not begun:
+    return None
+  records = [metrics.read_json(path / metrics.RUN) for path in begun]
+  record = dict(records[0])
+  if len(folders) > 1:
+    done = all(r["status"] == "done" for r in records)
+    record |= {
+      # A seed that waits for its turn has no run.json yet.
+      "status": "done" if done and begun == folders else "running",
+      "seeds": {k: v for r in records for k, v in r.get("seeds", {}).items()},
+      "wall_seconds": sum(r["wall_seconds"] for r in records),
+    }
+  config = metrics.read_json(begun[0] / metrics.CONFIG)
+  return RunLog(arm, cell, begun[0], record, config, rows, len(begun))
 
 
 def tidy(experiment: Experiment) -> list[dict[str, Any]]:
@@ -122,7 +169,8 @@ def tidy(experiment: Experiment) -> list[dict[str, Any]]:
   for run in experiment.runs:
     last = {row["seed"]: row for row in run.rows}
     at_anneal = {r["seed"]: r for r in run.rows if r["event"] == ANNEAL}
-    for phase, rows in ((ANNEAL, at_anneal), (END, last)):
+    phases = ((ANNEAL, at_anneal), (BEST, _best(run)), (END, last))
+    for phase, rows in phases:
       for seed in run.seeds:
         row = rows.get(seed)
         if row is None:
@@ -145,6 +193,21 @@ def tidy(experiment: Experiment) -> list[dict[str, Any]]:
   return out
 
 
+def _best(run: RunLog) -> dict[int, dict[str, Any]]:
+  """The first row of the highest test accuracy of every seed that has one.
+
+  Authors' code: train_patches.py, train_util.py keep this; the paper's text
+  speaks of final accuracies.
+  """
+  metric = next((name for name in BEST_BY if run.has(name)), None)
+  best: dict[int, dict[str, Any]] = {}
+  for row in run.rows:
+    value, seed = row.get(metric), row["seed"]
+    if value is not None and (seed not in best or value > best[seed][metric]):
+      best[seed] = row
+  return best
+
+
 def _lowest_till(run: RunLog, metric: str, row: dict[str, Any]):
   """Lowest logged value of a seed's metric up to the row's step, or None."""
   steps, found = run.curve(metric, row["seed"])
@@ -163,37 +226,3 @@ def values(
     == (arm, cell, phase, metric)
     and row["value"] is not None
   }
-
-
-class Interval(NamedTuple):
-  """Mean over seeds with a 95% t interval; `low` is NaN for one seed."""
-
-  mean: float
-  low: float
-  high: float
-  num: int
-
-  @property
-  def clear_of_zero(self) -> bool:
-    """Whether the interval exists and does not hold zero."""
-    return self.low > 0 or self.high < 0
-
-
-def interval(sample: list[float]) -> Interval:
-  """Student's 95% interval for the mean of a sample. Ours, by scipy."""
-  n = len(sample)
-  if n == 0:
-    return Interval(math.nan, math.nan, math.nan, 0)
-  mean = float(np.mean(sample))
-  if n == 1:
-    return Interval(mean, math.nan, math.nan, 1)
-  half = float(
-    stats.t.ppf(0.975, n - 1) * np.std(sample, ddof=1) / math.sqrt(n)
-  )
-  return Interval(mean, mean - half, mean + half, n)
-
-
-def paired(minuend: dict[int, float], subtrahend: dict[int, float]) -> Interval:
-  """Interval of the difference over the seeds both have. Ours."""
-  common = sorted(minuend.keys() & subtrahend.keys())
-  return interval([minuend[s] - subtrahend[s] for s in common])

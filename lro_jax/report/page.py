@@ -2,13 +2,13 @@
 
 import fnmatch
 import html
-import math
 import pathlib
 
 from lro_jax.core import metrics
 from lro_jax.core.schema import UserError
-from lro_jax.report import collect, figures, tables
-from lro_jax.report.collect import END, Experiment, RunLog
+from lro_jax.report import collect, figures, tables, tracks
+from lro_jax.report.collect import Experiment, RunLog
+from lro_jax.report.view import View
 
 # With more cells than this the page has their numbers, not their figures.
 MANY = 6
@@ -38,110 +38,12 @@ pre { background: var(--band); padding: .7rem; overflow-x: auto;
 """
 
 
-def _interval_text(interval: collect.Interval, scale=100.0, unit="points"):
-  return (
-    f"{scale * interval.mean:.2f} {unit} (95% interval"
-    f" {scale * interval.low:.2f} to {scale * interval.high:.2f},"
-    f" {interval.num} paired seeds)"
-  )
-
-
-def answer(rows, cell: str, arms: list[str]) -> list[str]:
-  """What this cell's numbers say, in up to three sentences. Ours.
-
-  Nothing is said that the rows do not hold: a sentence whose numbers are
-  missing is left out.
-  """
-  if not {"large", "small"} <= set(arms):
-    return []
-
-  def of(arm, phase, metric):
-    return collect.values(rows, arm=arm, cell=cell, phase=phase, metric=metric)
-
-  out = []
-  m1 = of("large", "anneal", "train_loss/m1")
-  q_only = of("large", "anneal", "train_loss/q_only")
-  if m1 and q_only:
-    log2 = math.log(2)
-    out.append(
-      "When the large rate was annealed, the loss on examples with P had fallen"
-      f" to {collect.interval(list(m1.values())).mean / log2:.0%} of log 2,"
-      " that on Q-only examples was at"
-      f" {collect.interval(list(q_only.values())).mean / log2:.0%}."
-    )
-  else:
-    out.append("No seed of the large arm reached the annealing loss.")
-  errors = [of(arm, END, "test_error/q_only") for arm in ("large", "small")]
-  if all(errors):
-    large, small = (collect.interval(list(e.values())).mean for e in errors)
-    out.append(
-      f"At the end {large:.2%} (large) and {small:.2%} (small) of Q-only test"
-      " points are misclassified."
-    )
-  gap = collect.paired(
-    of("small", END, "test_error/p_only"), of("large", END, "test_error/p_only")
-  )
-  if gap.num > 1:
-    verdict = (
-      "makes more errors on P-only points"
-      if gap.low > 0
-      else "makes fewer errors on P-only points"
-      if gap.high < 0
-      else "does not differ clearly on P-only points"
-    )
-    out.append(
-      f"The small rate {verdict}: small minus large is {_interval_text(gap)}."
-    )
-  return out
-
-
-def width_remark(run: RunLog) -> str:
-  """What a net of this width can and cannot show; '' for the limit. Ours."""
-  if run.config.get("engine") != "network":
-    return ""
-  failing = [
-    c
-    for c in run.record["facts"]["regime"]
-    if c["source"] == "Assumption 3.2" and not c["holds"]
-  ]
-  hidden = run.config["model"]["num_hidden"]
-  hidden_v = run.config["model"]["num_hidden_v"] or hidden
-  text = (
-    f"This cell trains an actual net: m = {hidden:,} for W, {hidden_v:,} for V."
-  )
-  if not failing:
-    return text + " Every finite-width condition below holds."
-  short = "; ".join(
-    f"{c['statement']} (needs {_number(c['value'], 2)}, has"
-    f" {_number(c['bound'], 2)})"
-    for c in failing
-  )
-  return (
-    f"{text} It shows how such a net trains, not what the theorem says:"
-    f" {short}. Where a row's signal outgrows its noise, its activation"
-    " pattern freezes and the net leaves the regime of Lemma A.8, so when each"
-    " pattern is learned, and which arm errs more, are this width's own."
-  )
-
-
-def _cell_html(rows, table, runs: list[RunLog], drawn) -> str:
-  facts = runs[0].record["facts"]
+def _cell_html(view: View, rows, shown, runs: list[RunLog], drawn) -> str:
+  """One cell: its tables, and what its track says, draws and adds."""
+  table, *others = shown
   # The last state of a run under way is no end.
-  finished = [r.arm for r in runs if r.record["status"] == "done"]
-  sentences = answer(rows, runs[0].cell, finished)
-  remark = width_remark(runs[0])
-  conditions = "".join(
-    f"<li{'' if c['holds'] else ' class=fails'}>"
-    f"{'holds' if c['holds'] else 'fails'}: {html.escape(c['statement'])}"
-    f" <span class=soft>({_number(c['value'], 3)} against"
-    f" {_number(c['bound'], 3)}; {html.escape(c['source'])})</span></li>"
-    for c in facts["regime"]
-  )
-  setting = ", ".join(
-    f"{name} {_number(value)}"
-    for name, value in facts["setting"].items()
-    if name not in ("learning_rate", "anneal_factor")
-  )
+  sentences = view.answer(rows, [run for run in runs if run.is_done])
+  remark = view.remark(runs)
   return (
     f"<h2>{html.escape(table.title)}</h2>"
     + "".join(f"<p>{html.escape(s)}</p>" for s in sentences)
@@ -149,15 +51,13 @@ def _cell_html(rows, table, runs: list[RunLog], drawn) -> str:
     + tables.as_html(table)
     + "<p class=soft>Mean over seeds, 95% t interval in brackets; differences"
     " are paired by seed.</p>"
+    + "".join(
+      f"<h3>{html.escape(other.title)}</h3>{tables.as_html(other)}"
+      for other in others
+    )
     + "".join(figures.as_html(figure) for figure in drawn)
-    + f"<details><summary>Setting and regime</summary><p class=soft>"
-    f"{html.escape(setting)}</p><ul>{conditions}</ul></details>"
+    + view.details(runs)
   )
-
-
-def _number(value, digits: int = 4) -> str:
-  """A number; run.json holds infinity as null."""
-  return f"{value:.{digits}g}" if value is not None else "none"
 
 
 def _head_html(experiment: Experiment) -> str:
@@ -165,6 +65,13 @@ def _head_html(experiment: Experiment) -> str:
   record = experiment.record
   wall = sum(run.record["wall_seconds"] for run in experiment.runs)
   listed = ", ".join(f"{k} {v}" for k, v in sorted(versions.items()))
+  num_runs = sum(run.num_folders for run in experiment.runs)
+  names = [run.record["facts"].get("dataset") for run in experiment.runs]
+  data = "".join(
+    f"<p class=soft>Data: {html.escape(name)}</p>"
+    for name in dict.fromkeys(names)
+    if name
+  )
   smoke = (
     "<p class=fails>A smoke run: sizes are shrunk to test the machinery; its"
     " numbers mean nothing.</p>"
@@ -173,8 +80,8 @@ def _head_html(experiment: Experiment) -> str:
   )
   return (
     f"<h1>{html.escape(record['name'])}: the order of learning</h1>"
-    f"<p class=soft>{len(experiment.runs)} runs, {wall:.0f} s of training."
-    f" {html.escape(listed)}</p>{smoke}"
+    f"<p class=soft>{num_runs} runs, {wall:.0f} s of training."
+    f" {html.escape(listed)}</p>{data}{smoke}"
     f"<pre>{html.escape(record['command'])}</pre>"
   )
 
@@ -195,6 +102,7 @@ def write(workdir: pathlib.Path, *, cells: str | None = None) -> str:
     UserError: no runs there, no cell fits, or the report cannot be written.
   """
   experiment = collect.load(workdir)
+  view = tracks.view_of(experiment.record.get("track"))
   rows = collect.tidy(experiment)
   folder = workdir / "report"
   names = list(dict.fromkeys(run.cell for run in experiment.runs))
@@ -204,7 +112,7 @@ def write(workdir: pathlib.Path, *, cells: str | None = None) -> str:
     raise UserError(f"--cells={cells} fits none of {', '.join(names)}.")
   parts, built = [_head_html(experiment)], []
   if len(names) > 2:
-    built.append(tables.overview(experiment, rows))
+    built.append(tables.overview(experiment, rows, view.overview))
     parts.append("<h2>All cells</h2>" + tables.as_html(built[0]))
     if len(chosen) < len(names):
       parts.append(
@@ -214,15 +122,17 @@ def write(workdir: pathlib.Path, *, cells: str | None = None) -> str:
       )
   try:
     metrics.write_json(folder / "results.json", rows)
-    for table in tables.build(experiment, rows):
+    for table in tables.build(experiment, rows, view.rows):
       if table.cell not in chosen:
         continue
-      built.append(table)
       runs = [run for run in experiment.runs if run.cell == table.cell]
-      drawn = figures.draw(runs)
+      beside = view.beside(experiment, rows, runs)
+      shown = [table, beside] if beside else [table]
+      built += shown
+      drawn = figures.draw(runs, view.draw)
       for figure in drawn:
         figures.save(figure, folder / "figures")
-      parts.append(_cell_html(rows, table, runs, drawn))
+      parts.append(_cell_html(view, rows, shown, runs, drawn))
     page = (
       "<!doctype html><html lang=en><meta charset=utf-8>"
       '<meta name=viewport content="width=device-width,initial-scale=1">'

@@ -8,26 +8,10 @@ import math
 from typing import Any
 
 from lro_jax.core.schema import flatten
-from lro_jax.report import tables
-from lro_jax.report.collect import (
-  LOWEST,
-  Experiment,
-  Interval,
-  interval,
-  values,
-)
-
-# What of the closing table is quoted outside.
-QUOTED = (
-  "step",
-  "train_loss/m1",
-  "train_loss/q_only",
-  LOWEST,
-  "test_error/p_only",
-  "test_error/q_only",
-  "test_error/both",
-  "test_error/all",
-)
+from lro_jax.report import tables, tracks
+from lro_jax.report.collect import Experiment, RunLog, values
+from lro_jax.report.formats import show
+from lro_jax.report.intervals import Interval, interval
 
 
 def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
@@ -38,33 +22,40 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     rows: its tidy rows.
 
   Returns:
-    {"command", "versions", "wall_seconds", "config", "cells"}; `config` holds
-    the fields that all runs share, and a cell those of its own: {"cell",
-    "config", "seeds", "metrics", "by_seed", "notes"}. A metric's key is
-    `<phase>/<metric>`, its value {arm or "arm - first arm": [mean, low, high,
-    number of seeds]}, low and high None for one seed; `by_seed` has the keys
-    of what is quoted, its values {arm: {seed: value}}.
+    {"command", "versions", "wall_seconds", "config", "cells"}, and "dataset"
+    where the runs name one; `config` holds the fields that all runs share, and
+    a cell those of its own: {"cell", "config", "arms", "seeds", "metrics",
+    "by_seed", "notes"}; `arms` is {arm: fields in which the arms of a cell
+    differ}. A metric's key is `<phase>/<metric>`, its value {arm or "arm -
+    first arm": [mean, low, high, number of seeds]}, low and high None for one
+    seed; `by_seed` has the keys of what is quoted, its values {arm: {seed:
+    value}}. Where the track asks for curves a cell has "milestones", {arm:
+    epochs}, and "curves", {arm: {metric: see `curve`}}.
   """
-  configs = [flatten(run.config) for run in experiment.runs]
-  shared = {
-    name: value
-    for name, value in configs[0].items()
-    if all(c.get(name, _Missing) == value for c in configs)
+  view = tracks.view_of(experiment.record.get("track"))
+  configs = [_config(run, view.own) for run in experiment.runs]
+  shared = _shared(configs)
+  by_cell: dict[str, list[RunLog]] = {}
+  for run in experiment.runs:
+    by_cell.setdefault(run.cell, []).append(run)
+  of_arms = {
+    name
+    for runs in by_cell.values()
+    for name in _differing([_config(run, view.own) for run in runs])
   }
   cells = []
-  for cell in dict.fromkeys(run.cell for run in experiment.runs):
-    runs = [run for run in experiment.runs if run.cell == cell]
+  for cell, runs in by_cell.items():
     arms = tables.arms_of(experiment, cell)
-    config = flatten(runs[0].config)
+    config = _config(runs[0], view.own)
     metrics, by_seed = {}, {}
-    for row in tables.THEORY_ROWS:
+    for row in view.rows:
       found = tables.line(rows, row, cell=cell, arms=arms)
       names = [*arms, *(f"{arm} - {arms[0]}" for arm in arms[1:])]
       intervals = [*found.arms, *found.differences]
       metrics[f"{row.phase}/{row.metric}"] = {
         name: list(i) for name, i in zip(names, intervals, strict=True) if i.num
       }
-      if row.metric not in QUOTED:
+      if row.metric not in view.quoted:
         continue
       by_seed[f"{row.phase}/{row.metric}"] = {
         arm: values(
@@ -76,11 +67,18 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
       {
         "cell": cell,
         "seeds": runs[0].seeds,
-        # The arm's own field is in its name.
         "config": {
           name: value
           for name, value in config.items()
-          if name not in shared and name != "optim.algorithm"
+          if name not in shared and name not in of_arms
+        },
+        "arms": {
+          run.arm: {
+            name: value
+            for name, value in _config(run, view.own).items()
+            if name in of_arms
+          }
+          for run in runs
         },
         "metrics": {name: value for name, value in metrics.items() if value},
         "by_seed": {
@@ -90,13 +88,84 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
         },
         "notes": [note for run in runs for note in tables.notes(run)],
       }
+      | (_curves(runs, view.curves) if view.curves else {})
     )
+  datasets = [run.record["facts"].get("dataset") for run in experiment.runs]
   return {
     "command": experiment.record["command"],
     "versions": experiment.runs[0].record["versions"],
     "wall_seconds": sum(r.record["wall_seconds"] for r in experiment.runs),
     "config": shared,
     "cells": cells,
+  } | ({"dataset": datasets[0]} if datasets[0] else {})
+
+
+def _config(run: RunLog, own: tuple[str, ...]) -> dict[str, Any]:
+  """Fields of a run's config by dotted name, but for those of the run alone."""
+  return {k: v for k, v in flatten(run.config).items() if k not in own}
+
+
+def _shared(configs: list[dict[str, Any]]) -> dict[str, Any]:
+  """The fields that all configs have with one value."""
+  return {
+    name: value
+    for name, value in configs[0].items()
+    if all(c.get(name, _Missing) == value for c in configs)
+  }
+
+
+def _differing(configs: list[dict[str, Any]]) -> set[str]:
+  """The names of the other fields."""
+  return {name for c in configs for name in c} - _shared(configs).keys()
+
+
+def _curves(runs: list[RunLog], metrics: tuple[str, ...]) -> dict:
+  """What it takes to draw a cell's curves again."""
+  per_epoch = {run.arm: run.record["facts"]["steps_per_epoch"] for run in runs}
+  return {
+    "milestones": {
+      run.arm: [
+        round(step / per_epoch[run.arm], 4)
+        for step in run.record["facts"]["milestones"]
+      ]
+      for run in runs
+    },
+    "curves": {
+      run.arm: {
+        metric: curve(run, metric, per_epoch[run.arm])
+        for metric in metrics
+        if run.has(metric)
+      }
+      for run in runs
+    },
+  }
+
+
+def curve(run: RunLog, metric: str, steps_per_epoch: int) -> dict:
+  """One metric of a run against the epoch, to four digits. Ours.
+
+  Args:
+    run: an arm of a cell.
+    metric: name of a metric that it has.
+    steps_per_epoch: steps of one epoch.
+
+  Returns:
+    {"epoch": [t], "mean": [t], "seeds": {seed: [t]}}; None where a seed has no
+    value, and in the mean where any has none.
+  """
+  seeds = {
+    seed: dict(zip(*run.curve(metric, seed), strict=True)) for seed in run.seeds
+  }
+  steps = sorted(set().union(*seeds.values()))
+
+  def points(found):
+    return [round(float(found[s]), 4) if s in found else None for s in steps]
+
+  means = dict(zip(*run.mean_curve(metric), strict=True))
+  return {
+    "epoch": [round(float(step / steps_per_epoch), 4) for step in steps],
+    "mean": points(means),
+    "seeds": {str(seed): points(found) for seed, found in seeds.items()},
   }
 
 
@@ -109,13 +178,15 @@ def as_markdown(saved: dict, cell: str) -> str:
 
   Raises:
     StopIteration: no such cell.
+    UserError: no such track.
   """
+  view = tracks.view_of(saved["config"]["track"])
   metrics = next(c for c in saved["cells"] if c["cell"] == cell)["metrics"]
   columns = list(dict.fromkeys(name for m in metrics.values() for name in m))
   lines = [["", *columns], ["---"] * (1 + len(columns))]
-  for row in tables.THEORY_ROWS:
+  for row in view.rows:
     found = metrics.get(f"{row.phase}/{row.metric}")
-    if found and row.metric in QUOTED:
+    if found and row.metric in view.quoted:
       intervals = (
         Interval(*(math.nan if x is None else x for x in found[name]))
         if name in found
@@ -125,7 +196,7 @@ def as_markdown(saved: dict, cell: str) -> str:
       label = row.label.strip()
       if row.label.startswith(" "):
         label = f"{row.phase}: {label}"
-      lines.append([label, *(tables.show(i, row.format) for i in intervals)])
+      lines.append([label, *(show(i, row.format) for i in intervals)])
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

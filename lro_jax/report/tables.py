@@ -5,77 +5,26 @@ One specification of rows serves the terminal and the page.
 
 import collections
 import html
-import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from lro_jax.report import collect
-from lro_jax.report.collect import ANNEAL, END, Experiment, Interval
-
-NOTHING = "-"
-
-
-def _signless_zero(text: str) -> str:
-  """'0.00%' for '-0.00%': what rounds to zero has no sign."""
-  return text.lstrip("-") if not text.strip("-0.,%") else text
+from lro_jax.report import collect, intervals
+from lro_jax.report.collect import Experiment
+from lro_jax.report.formats import NOTHING, Row, show
+from lro_jax.report.intervals import Interval
 
 
-def _steps(value: float) -> str:
-  return _signless_zero(f"{value:,.0f}")
+class Overview(NamedTuple):
+  """What the overview of many cells shows: a column for each arm that has it.
 
+  Attributes:
+    rows: what is shown of every cell.
+    compared: the one of them whose paired difference is shown as well.
+    legend: what the column names mean.
+  """
 
-def _loss(value: float) -> str:
-  return _signless_zero(f"{value:.3f}")
-
-
-def _percent(value: float) -> str:
-  return _signless_zero(f"{100 * value:.2f}%")
-
-
-def _real(value: float) -> str:
-  return f"{value:.3g}"
-
-
-class Row(NamedTuple):
-  """One line of the table: label, phase and metric it shows, number format."""
-
-  label: str
-  phase: str
-  metric: str
-  format: Callable[[float], str]
-
-
-THEORY_ROWS = (
-  Row("annealed at step", ANNEAL, "step", _steps),
-  Row("  loss on M1 (has P)", ANNEAL, "train_loss/m1", _loss),
-  Row("  loss on Q-only (not M1)", ANNEAL, "train_loss/q_only", _loss),
-  Row("  lowest loss on Q-only till then", ANNEAL, collect.LOWEST, _loss),
-  Row("  loss on M2 (has Q)", ANNEAL, "train_loss/m2", _loss),
-  Row("  loss on P-only (not M2)", ANNEAL, "train_loss/p_only", _loss),
-  Row("  g(z+zeta)+g(z-zeta)-2g(z)", ANNEAL, "second_difference", _real),
-  Row("  test error, Q-only", ANNEAL, "test_error/q_only", _percent),
-  Row("ended at step", END, "step", _steps),
-  Row("  loss", END, "train_loss/all", _loss),
-  Row("  loss on M1 (has P)", END, "train_loss/m1", _loss),
-  Row("  loss of r alone on M1", END, "r_loss/m1", _loss),
-  Row("  loss on Q-only (not M1)", END, "train_loss/q_only", _loss),
-  Row("  loss on M2 (has Q)", END, "train_loss/m2", _loss),
-  Row("  loss on P-only (not M2)", END, "train_loss/p_only", _loss),
-  Row("  test error, P-only", END, "test_error/p_only", _percent),
-  Row("  test error, Q-only", END, "test_error/q_only", _percent),
-  Row("  test error, both", END, "test_error/both", _percent),
-  Row("  test error, all", END, "test_error/all", _percent),
-)
-
-
-# What the overview of many cells shows: a column for each arm that has it.
-OVERVIEW_ROWS = (
-  Row("anneal: M1", ANNEAL, "train_loss/m1", _loss),
-  Row("anneal: Q-only", ANNEAL, "train_loss/q_only", _loss),
-  Row("Q-only err", END, "test_error/q_only", _percent),
-  Row("P-only err", END, "test_error/p_only", _percent),
-)
-COMPARED = OVERVIEW_ROWS[-1]
+  rows: tuple[Row, ...]
+  compared: Row
+  legend: str
 
 
 class Line(NamedTuple):
@@ -104,33 +53,25 @@ class Table(NamedTuple):
   notes: list[str]
 
 
-def show(interval: Interval, fmt: Callable[[float], str]) -> str:
-  """'mean [low, high]', or the mean alone for one seed. Ours."""
-  if interval.num == 0:
-    return NOTHING
-  if math.isnan(interval.low):
-    return f"{fmt(interval.mean)} (1 seed)"
-  return f"{fmt(interval.mean)} [{fmt(interval.low)}, {fmt(interval.high)}]"
-
-
 def notes(run: collect.RunLog) -> list[str]:
   """What a reader must know of a run before believing its row. Ours."""
-  if run.record["status"] != "done":
+  if not run.is_done:
     return [f"{run.arm}: not finished; its last logged state is shown."]
   out = []
   status = collections.Counter(
     s["status"] for s in run.record["seeds"].values()
   )
   total = sum(status.values())
-  if status["max_steps"]:
+  expected = run.record["facts"]["expected_events"]
+  # A run with no loss to stop at is meant to reach its last step.
+  if status["max_steps"] and "stop" in expected:
     late = [
       s for s in run.record["seeds"].values() if s["status"] == "max_steps"
     ]
     waits = [
       word
       for word, event in (("annealing", "anneal"), ("stopping", "stop"))
-      if event in run.record["facts"]["expected_events"]
-      and any(event not in s["events"] for s in late)
+      if event in expected and any(event not in s["events"] for s in late)
     ]
     out.append(
       f"{run.arm}: {status['max_steps']} of {total} seeds reached max_steps"
@@ -161,8 +102,8 @@ def line(
   ]
   return Line(
     row,
-    [collect.interval(list(v.values())) for v in (first, *others)],
-    [collect.paired(v, first) for v in others],
+    [intervals.interval(list(v.values())) for v in (first, *others)],
+    [intervals.paired(v, first) for v in others],
   )
 
 
@@ -171,26 +112,29 @@ def arms_of(experiment: Experiment, cell: str) -> list[str]:
   return [run.arm for run in experiment.runs if run.cell == cell]
 
 
-def overview(experiment: Experiment, rows: list[dict[str, Any]]) -> Table:
+def overview(
+  experiment: Experiment, rows: list[dict[str, Any]], shown: Overview
+) -> Table:
   """One line per cell, for experiments of many cells. Ours.
 
   Args:
     experiment: the workdir.
     rows: its tidy rows.
+    shown: what of them.
   """
   cells = list(dict.fromkeys(run.cell for run in experiment.runs))
   arms = list(dict.fromkeys(run.arm for run in experiment.runs))
   columns: dict[str, dict[str, str]] = {}
   for cell in cells:
     here = arms_of(experiment, cell)
-    for row in OVERVIEW_ROWS:
+    for row in shown.rows:
       found = line(rows, row, cell=cell, arms=here)
       for arm, interval in zip(here, found.arms, strict=True):
         if interval.num:
           column = columns.setdefault(f"{row.label}, {arm}", {})
           column[cell] = row.format(interval.mean)
       for arm, interval in zip(here[1:], found.differences, strict=True):
-        if row is COMPARED and interval.num:
+        if row is shown.compared and interval.num:
           column = columns.setdefault(f"{row.label}, {arm} - {here[0]}", {})
           column[cell] = show(interval, row.format)
   return Table(
@@ -202,7 +146,7 @@ def overview(experiment: Experiment, rows: list[dict[str, Any]]) -> Table:
       for cell in cells
     ],
     notes=[
-      "anneal: mean loss there; err: mean test error at the end.",
+      shown.legend,
       *(
         f"{run.cell}: {note}" for run in experiment.runs for note in notes(run)
       ),
@@ -210,12 +154,17 @@ def overview(experiment: Experiment, rows: list[dict[str, Any]]) -> Table:
   )
 
 
-def build(experiment: Experiment, rows: list[dict[str, Any]]) -> list[Table]:
+def build(
+  experiment: Experiment,
+  rows: list[dict[str, Any]],
+  shown: tuple[Row, ...],
+) -> list[Table]:
   """One table per cell. Ours.
 
   Args:
     experiment: the workdir.
     rows: its tidy rows.
+    shown: the lines of the table.
   """
   tables = []
   for cell in dict.fromkeys(run.cell for run in experiment.runs):
@@ -224,11 +173,11 @@ def build(experiment: Experiment, rows: list[dict[str, Any]]) -> list[Table]:
     header = ["", *arms]
     header += [f"{arm} - {arms[0]}" for arm in arms[1:]]
     lines = []
-    for row in THEORY_ROWS:
+    for row in shown:
       found = line(rows, row, cell=cell, arms=arms)
       if any(interval.num for interval in found.arms):
-        intervals = [*found.arms, *found.differences]
-        lines.append([row.label, *(show(i, row.format) for i in intervals)])
+        texts = (show(i, row.format) for i in (*found.arms, *found.differences))
+        lines.append([row.label, *texts])
     num_seeds = max(len(run.seeds) for run in runs)
     seeds = "1 seed" if num_seeds == 1 else f"{num_seeds} paired seeds"
     tables.append(

@@ -12,22 +12,20 @@ epoch, evaluation sets are lists of them.
 """
 
 import hashlib
-import io
-import zipfile
+import pathlib
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lro_jax.core import metrics
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array
 
 REPLACE, ADD = "replace", "add"
 BERNOULLI, EXACT = "bernoulli", "exact"
 FILE = "patches.npz"
-# What NumPy raises for a file that is missing, damaged, or of another kind.
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Bank(NamedTuple):
@@ -183,13 +181,6 @@ def render(bank: Bank, x: Array, recipe: Recipe, *, rule: str) -> Array:
   return jax.lax.dynamic_update_slice(x, here, (0, row, column, 0))
 
 
-def save(content: dict[str, np.ndarray]) -> bytes:
-  """The bytes of an .npz without pickles. Ours."""
-  buffer = io.BytesIO()
-  np.savez_compressed(buffer, **content)
-  return buffer.getvalue()
-
-
 def load(
   path: str, *, size: int, channels: int, num_classes: int
 ) -> tuple[Bank, np.ndarray, np.ndarray]:
@@ -211,12 +202,12 @@ def load(
     UserError: no such file, not such a file, or of other sizes.
   """
   try:
-    with np.load(path, allow_pickle=False) as file:
-      names = ("z", "zeta", "membership", "index")
-      z, zeta, member, index = (np.asarray(file[name]) for name in names)
-  except _UNREADABLE as error:
+    file = metrics.read_npz(pathlib.Path(path))
+    names = ("z", "zeta", "membership", "index")
+    z, zeta, member, index = (file[name] for name in names)
+  except (ValueError, KeyError) as error:
     raise UserError(
-      f"Cannot read patches.bank {path} ({str(error).splitlines()[0]}): name a"
+      f"Cannot read patches.bank {path} ({error}): name a"
       f" {FILE} from a run's folder, or leave it empty to draw new patches."
     ) from error
   shape = (size, size, channels)

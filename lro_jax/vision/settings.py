@@ -262,7 +262,7 @@ def steps_of(config: ConfigDict, num_train: int) -> int:
   return -(-num_train // config.train.batch_size)
 
 
-def images_of(config: ConfigDict) -> data.Images:
+def images_of(config: ConfigDict) -> sources.Images:
   """The run's images, read once per process. Ours.
 
   Raises:
@@ -271,7 +271,7 @@ def images_of(config: ConfigDict) -> data.Images:
   return sources.read(config.data.source, config.data.dir)
 
 
-def split_of(config: ConfigDict, images: data.Images) -> data.Split:
+def split_of(config: ConfigDict, images: sources.Images) -> data.Split:
   """Which images train, validate and test. Ours.
 
   Raises:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lro_jax.core import optim, prng
+from lro_jax.core import metrics, optim, prng
 from lro_jax.core.prng import Stream
 from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.core.task import NOT_YET, Data, Measurements, Task, TrainState
@@ -204,7 +204,7 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     shared |= {"member": member, "bank": bank}
     sha = patches.digest(bank, member, train[2])
     facts["patches"] = f"sha256 {sha}"
-    files[patches.FILE] = patches.save(
+    files[patches.FILE] = metrics.npz(
       bank._asdict()
       | _figure_4(setup, bank, sets)
       | {

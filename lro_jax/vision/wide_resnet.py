@@ -93,13 +93,14 @@ def moments(
   Returns:
     Of the examples of all devices together, float32.
   """
-  n, height, width, _ = x.shape
-  wide = x.astype(jnp.float32)
+  n, height, width, channels = x.shape
   weight = jnp.ones(n) if weight is None else weight
-  # Weighed after summing over pixels: no pass over the activations more.
+  flat = x.astype(jnp.float32).reshape(-1, channels)
+  # As a product: XLA's CPU sums over pixels on one thread, but not products.
+  by_pixel = jnp.repeat(weight, height * width)
   sums = [
-    jnp.sum(weight[:, None] * jnp.sum(power, (1, 2)), 0)
-    for power in (wide, jnp.square(wide))
+    jnp.dot(by_pixel, power, precision=jax.lax.Precision.HIGHEST)
+    for power in (flat, jnp.square(flat))
   ]
   count = jnp.sum(weight) * (height * width)
   if axis_name is not None:

@@ -9,7 +9,7 @@ from absl.testing import absltest
 
 from lro_jax.core import metrics
 from lro_jax.core.schema import UserError, flatten
-from lro_jax.report import collect, figures, page, summary, tables
+from lro_jax.report import collect, figures, page, summary, tables, theory_view
 from tests.report import fake
 
 CELLS = {"r=0.1": 0.1, "r=0.2": 0.2, "r=0.3": 0.3}
@@ -36,7 +36,7 @@ class CellsTest(absltest.TestCase):
     self.rows = collect.tidy(self.experiment)
 
   def test_overview_has_a_line_per_cell_and_a_dash_for_what_is_missing(self):
-    table = tables.overview(self.experiment, self.rows)
+    table = tables.overview(self.experiment, self.rows, theory_view.OVERVIEW)
     self.assertEqual([line[0].strip() for line in table.lines], list(CELLS))
     by_cell = {
       line[0].strip(): dict(zip(table.header, line, strict=True))
@@ -76,12 +76,16 @@ class CellsTest(absltest.TestCase):
       expected = flatten(run.config)
       del expected["optim.algorithm"]
       self.assertEqual(fields, expected)
+      self.assertEqual(
+        cell["arms"][run.arm],
+        {"optim.algorithm": run.config["optim"]["algorithm"]},
+      )
 
   def test_summary_holds_the_tables_numbers_through_its_file(self):
     path = self.workdir / "summary.json"
     metrics.write_json(path, summary.summary(self.experiment, self.rows))
     saved = json.loads(path.read_text())
-    for table in tables.build(self.experiment, self.rows):
+    for table in tables.build(self.experiment, self.rows, theory_view.ROWS):
       texts = {tuple(line[1:]) for line in table.lines}
       quoted = summary.as_markdown(saved, table.cell).splitlines()
       self.assertEqual(
@@ -94,10 +98,10 @@ class CellsTest(absltest.TestCase):
 
 class ZeroTest(absltest.TestCase):
   def test_what_rounds_to_zero_has_no_sign(self):
-    for row in tables.THEORY_ROWS:
+    for row in theory_view.ROWS:
       self.assertNotStartsWith(row.format(-1e-9), "-0.0")
       self.assertStartsWith(row.format(-1.0), "-1")
-    self.assertEqual(tables.OVERVIEW_ROWS[0].format(0.0), "0.000")
+    self.assertEqual(theory_view.OVERVIEW.rows[0].format(0.0), "0.000")
 
 
 if __name__ == "__main__":

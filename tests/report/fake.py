@@ -88,6 +88,7 @@ def write_experiment(workdir, *, arms=tuple(P_ONLY), cells=("base",), **record):
     workdir / "experiment.json",
     {
       "name": "theory",
+      "track": "theory",
       "arms": list(arms),
       "cells": list(cells),
       "smoke": False,

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lro_jax.report import figures
+from lro_jax.report import figures, figures_theory
 from tests.report import fake
 
 
@@ -41,13 +41,15 @@ class FiguresTest(parameterized.TestCase):
   def axes(self, draw, *args):
     """Axes of a figure before it becomes an image."""
     with mock.patch.object(
-      figures, "_finish", side_effect=lambda fig, stem, caption: fig
+      figures, "finish", side_effect=lambda fig, stem, caption: fig
     ):
       fig = draw(*args)
     self.addCleanup(plt.close, fig)
     return fig.axes
 
-  @parameterized.parameters(figures.losses, figures.errors, figures.norms)
+  @parameterized.parameters(
+    figures_theory.losses, figures_theory.errors, figures_theory.norms
+  )
   def test_annealing_is_marked_at_the_logged_steps_of_its_arm(self, draw):
     large, small = self.axes(draw, [run_of(), run_of("small", anneals=False)])
     self.assertEqual(upright(large, "0.6"), [13, 11])
@@ -59,14 +61,14 @@ class FiguresTest(parameterized.TestCase):
     run = run._replace(
       rows=[r for r in run.rows if (r["seed"], r["event"]) != (3, "anneal")]
     )
-    (ax,) = self.axes(figures.losses, [run])
+    (ax,) = self.axes(figures_theory.losses, [run])
     self.assertEqual(upright(ax, "0.6"), [11, 12])
     labels = [x.get_label() for x in ax.lines]
     self.assertEqual(labels.count("annealed"), 1)
 
   def test_curves_are_the_logged_values_of_every_seed(self):
     run = run_of()
-    (ax,) = self.axes(figures.errors, [run])
+    (ax,) = self.axes(figures_theory.errors, [run])
     drawn = [x for x in ax.lines if x.get_color() == figures.BLUE]
     self.assertLen(drawn, 2)
     for line, seed in zip(drawn, run.seeds, strict=True):
@@ -84,7 +86,7 @@ class FiguresTest(parameterized.TestCase):
       "optim.large_learning_rate": 2.0,
     }
     run = run_of(fields=fields.items())
-    (ax,) = self.axes(figures.second_difference, [run])
+    (ax,) = self.axes(figures_theory.second_difference, [run])
     # r^2 |z|^2 / lambda = 0.25 x 36 / 0.02
     bound = named(ax, "bound").get_ydata()[0]
     self.assertAlmostEqual(bound, 450.0)
@@ -101,9 +103,9 @@ class FiguresTest(parameterized.TestCase):
   def test_without_decay_or_angle_there_is_no_bound_to_draw(self, field):
     fields = {"optim.stationary": "none", field: 0.0}
     run = run_of(fields=fields.items())
-    (ax,) = self.axes(figures.second_difference, [run])
+    (ax,) = self.axes(figures_theory.second_difference, [run])
     self.assertEmpty([x for x in ax.lines if x.get_label().startswith("bound")])
-    self.assertLen(figures.draw([run]), 5)
+    self.assertLen(figures.draw([run], figures_theory.draw), 5)
 
 
 if __name__ == "__main__":

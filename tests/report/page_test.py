@@ -9,7 +9,7 @@ import tempfile
 from absl.testing import absltest, parameterized
 
 from lro_jax.core import metrics
-from lro_jax.report import collect, page, tables
+from lro_jax.report import collect, page, tables, theory_view
 from tests import testing
 from tests.report import fake
 
@@ -75,7 +75,7 @@ class WholePageTest(absltest.TestCase):
     cls.page = Page(cls.html)
     experiment = collect.load(cls.workdir)
     cls.rows = collect.tidy(experiment)
-    cls.tables = tables.build(experiment, cls.rows)
+    cls.tables = tables.build(experiment, cls.rows, theory_view.ROWS)
 
   def test_made_again_from_the_logs_it_is_the_same_byte_for_byte(self):
     before = files(self.report)

@@ -5,7 +5,7 @@ import pathlib
 
 from absl.testing import absltest, parameterized
 
-from lro_jax.report import collect, tables
+from lro_jax.report import collect, tables, theory_view
 from tests.report.fake import run_log, seed_end
 
 # Every arm has seeds 0 and 1. With two seeds the half-width of the interval is
@@ -30,7 +30,9 @@ def tidy(arm, metric, values, *, cell="base", phase="end"):
 
 def build(runs, rows):
   return tables.build(
-    collect.Experiment(pathlib.Path("."), {}, list(runs)), rows
+    collect.Experiment(pathlib.Path("."), {}, list(runs)),
+    rows,
+    theory_view.ROWS,
   )
 
 
@@ -133,10 +135,7 @@ class BuildTest(parameterized.TestCase):
       ["20.00% (1 seed)", "10.00% (1 seed)"],
     )
     self.assertEqual(
-      tables.build(collect.Experiment(pathlib.Path("."), {}, runs[:1]), rows)[
-        0
-      ].title,
-      "engine=b (2 paired seeds)",
+      build(runs[:1], rows)[0].title, "engine=b (2 paired seeds)"
     )
 
   def test_title_counts_the_seeds(self):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lro_jax.core.schema import UserError
+from lro_jax.core import metrics
 from lro_jax.vision import patches, training
 from tests import testing
 
@@ -241,7 +241,7 @@ class FileTest(parameterized.TestCase):
     }
 
   def write(self, **changes):
-    pathlib.Path(self.path).write_bytes(patches.save(self.content | changes))
+    pathlib.Path(self.path).write_bytes(metrics.npz(self.content | changes))
 
   def load(self):
     return patches.load(self.path, size=SIZE, channels=3, num_classes=CLASSES)

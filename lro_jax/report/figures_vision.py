@@ -1,0 +1,230 @@
+"""Figures of the vision track that are curves: Figures 1 and 3, order, losses.
+
+In each one colour is one arm; seeds are thin, their mean is bold.
+"""
+
+import math
+
+import matplotlib.pyplot as plt
+
+from lro_jax.report import figures, figures_patches
+from lro_jax.report.collect import RunLog
+
+COLORS = {
+  "large": figures.BLUE,
+  "small": figures.RED,
+  "small_noise": figures.GREEN,
+}
+OTHERS = (figures.PINK, figures.ORANGE, figures.SKY, figures.BLACK)
+GREY = "0.6"
+
+
+def _colors(runs: list[RunLog]) -> list[str]:
+  """A colour for every arm, the same in every figure."""
+  others = iter(OTHERS * len(runs))
+  return [COLORS.get(run.arm) or next(others) for run in runs]
+
+
+def _per_epoch(run: RunLog) -> int:
+  return run.record["facts"]["steps_per_epoch"]
+
+
+def _arms(ax, runs: list[RunLog], metric: str, **kw) -> None:
+  """One metric of every arm against the epoch."""
+  for run, color in zip(runs, _colors(runs), strict=True):
+    for seed in run.seeds if len(run.seeds) > 1 else ():
+      steps, values = run.curve(metric, seed)
+      ax.plot(
+        steps / _per_epoch(run), values, color=color, alpha=0.35, lw=0.7, **kw
+      )
+    steps, means = run.mean_curve(metric)
+    if len(steps):
+      label = (
+        run.arm if kw.get("ls", "-") == "-" else f"{run.arm}, authors' way"
+      )
+      ax.plot(
+        steps / _per_epoch(run), means, color=color, lw=1.8, label=label, **kw
+      )
+
+
+def milestones(runs: list[RunLog]) -> dict[float, list[str]]:
+  """Epochs at which the rate or the noise is lowered, and of which arms."""
+  out: dict[float, list[str]] = {}
+  for run in runs:
+    for step in run.record["facts"]["milestones"]:
+      out.setdefault(step / _per_epoch(run), []).append(run.arm)
+  return dict(sorted(out.items()))
+
+
+def _mark(ax, runs: list[RunLog]) -> None:
+  for epoch in milestones(runs):
+    ax.axvline(epoch, color=GREY, lw=0.9, zorder=0)
+
+
+def _caption(runs: list[RunLog], text: str) -> str:
+  """What every caption of curves ends with: marks, data, seeds."""
+  marked = {}
+  for epoch, arms in milestones(runs).items():
+    marked.setdefault(", ".join(arms), []).append(f"{epoch:g}")
+  where = "; ".join(f"{', '.join(at)} ({arms})" for arms, at in marked.items())
+  most = max(len(run.seeds) for run in runs)
+  return (
+    text
+    + (
+      f" Grey: epochs at which the rate or the noise is lowered, {where}."
+      if where
+      else ""
+    )
+    + f" {runs[0].record['facts']['dataset']}."
+    + (f" {most} seeds, thin; bold: their mean." if most > 1 else " One seed.")
+  )
+
+
+def _pair(runs: list[RunLog], titles: tuple[str, str], ylabel: str):
+  """Two axes of epochs."""
+  fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.4), sharey=True)
+  last = max(row["step"] / _per_epoch(run) for run in runs for row in run.rows)
+  for ax, title in zip(axes, titles, strict=True):
+    ax.set_title(title)
+    ax.set_xlabel("epoch")
+    ax.set_xlim(0, last or 1)
+    ax.set_ylim(-0.02, 1.02)
+    _mark(ax, runs)
+  axes[0].set_ylabel(ylabel)
+  return fig, axes
+
+
+def _has(runs: list[RunLog], *metrics: str) -> bool:
+  return all(any(run.has(metric) for run in runs) for metric in metrics)
+
+
+def figure_1(runs: list[RunLog]) -> figures.Figure | None:
+  """Train and test accuracy against epoch. Paper: Figure 1."""
+  names = ("train_accuracy/all", "accuracy/clean")
+  if _has(runs, "accuracy/mixed") or not _has(runs, *names):
+    return None
+  fig, axes = _pair(runs, ("training images", "test images"), "accuracy")
+  for ax, name in zip(axes, names, strict=True):
+    _arms(ax, runs, name)
+  axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+  return figures.finish(
+    fig,
+    f"figure_1_{figures.slug(runs[0].cell)}",
+    _caption(
+      runs,
+      "Figure 1 of the paper: accuracy against epoch on a fixed subset of the"
+      " training images (left) and on the clean test images (right), both in"
+      " evaluation mode.",
+    ),
+  )
+
+
+def figure_3(runs: list[RunLog]) -> figures.Figure | None:
+  """Clean and patch-only accuracy against epoch. Paper: Figure 3."""
+  names = ("accuracy/clean", "accuracy/patch_only")
+  if not _has(runs, *names):
+    return None
+  titles = ("clean test images", "patch-only images")
+  fig, axes = _pair(runs, titles, "accuracy")
+  for ax, name in zip(axes, names, strict=True):
+    _arms(ax, runs, name)
+  _arms(axes[1], runs, "accuracy/patch_only_authors", ls="--")
+  text = (
+    "Figure 3 of the paper: accuracy against epoch on clean test images (left)"
+    " and on images of the patch alone (right): solid as trained, dashed as the"
+    " authors scored it."
+  )
+  classes = figures_patches.num_classes(runs)
+  if classes:
+    for ax in axes:
+      ax.axhline(
+        1 / classes, color=figures.BLACK, lw=0.8, ls=":", label="chance"
+      )
+    text += f" Dotted: chance, 1/{classes}."
+  axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+  return figures.finish(
+    fig, f"figure_3_{figures.slug(runs[0].cell)}", _caption(runs, text)
+  )
+
+
+def cue_conflict(runs: list[RunLog]) -> figures.Figure | None:
+  """Which cue a net follows where image and patch disagree. Ours."""
+  names = ("conflict/patch", "accuracy/other_patch")
+  if not _has(runs, *names):
+    return None
+  titles = ("classified as the patch's class", "as the image's class")
+  fig, axes = _pair(runs, titles, "share of images")
+  for ax, name in zip(axes, names, strict=True):
+    _arms(ax, runs, name)
+  axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+  return figures.finish(
+    fig,
+    f"cue_conflict_{figures.slug(runs[0].cell)}",
+    _caption(
+      runs,
+      "The order of learning: test images that carry another class's patch,"
+      " and the share classified by the patch (left) or by the image (right)"
+      " against epoch.",
+    ),
+  )
+
+
+KINDS = (
+  ("train_loss/clean", "clean", figures.BLACK, "-"),
+  ("train_loss/mixed", "mixed", figures.SKY, "-"),
+  ("train_loss/patch_only", "patch only", figures.ORANGE, "-"),
+)
+WHOLE = (
+  ("train_loss/all", "training images", figures.BLACK, "-"),
+  ("loss/clean", "test images", figures.ORANGE, "--"),
+)
+
+
+def losses(runs: list[RunLog]) -> figures.Figure | None:
+  """Loss of every kind of training image against step. Ours."""
+  kinds = KINDS if _has(runs, "train_loss/patch_only") else WHOLE
+  if not _has(runs, kinds[0][0]):
+    return None
+  fig, axes = plt.subplots(
+    1, len(runs), figsize=(3.6 * len(runs), 3.1), sharey=True, squeeze=False
+  )
+  classes = figures_patches.num_classes(runs)
+  for ax, run in zip(axes[0], runs, strict=True):
+    figures.log_steps(ax)
+    ax.set_title(run.arm)
+    ax.set_xlabel("step")
+    for step in run.record["facts"]["milestones"]:
+      ax.axvline(step, color=GREY, lw=0.9, zorder=0)
+    for metric, label, color, style in kinds:
+      figures.curves(ax, run, metric, color, label, ls=style)
+    if classes:
+      ax.axhline(
+        math.log(classes),
+        color=figures.BLACK,
+        lw=0.8,
+        ls=":",
+        label=f"log {classes}",
+      )
+  axes[0, 0].set_ylabel("loss")
+  axes[0, 0].set_ylim(bottom=0)
+  axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+  what = (
+    "each kind of training image"
+    if kinds is KINDS
+    else "training and test images"
+  )
+  return figures.finish(
+    fig,
+    f"losses_{figures.slug(runs[0].cell)}",
+    f"Loss on {what} against step, in evaluation mode, one line per seed; the"
+    " training images are a fixed subset. Grey: where the rate or the noise is"
+    f" lowered. {runs[0].record['facts']['dataset']}.",
+  )
+
+
+def draw(runs: list[RunLog]) -> list[figures.Figure]:
+  """The figures that this cell's metrics and files allow. Ours."""
+  makers = (figure_1, figure_3, cue_conflict, losses)
+  drawn = [make(runs) for make in makers]
+  drawn += [figures_patches.figure_4(runs), figures_patches.bank(runs)]
+  return [figure for figure in drawn if figure]

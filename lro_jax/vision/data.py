@@ -1,0 +1,113 @@
+"""Which images train, validate and test, and how pixels become inputs."""
+
+import hashlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lro_jax.core import prng
+from lro_jax.core.prng import Stream
+from lro_jax.core.schema import UserError
+from lro_jax.core.task import Array
+from lro_jax.vision.sources import Images
+
+# Far from the small numbers that other draws of these streams use.
+SPLIT_TAG = 2**30 + 2
+
+
+class Split(NamedTuple):
+  """Places in the dataset, int [n] each.
+
+  Attributes:
+    train_index: of the training examples.
+    validation_index: of those held out of training.
+    test_index: of the test images, among the test images.
+  """
+
+  train_index: np.ndarray
+  validation_index: np.ndarray
+  test_index: np.ndarray
+
+
+def normalize(
+  x: Array, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Array:
+  """(x - mean) / std, float32. Paper, H; authors' code: data_util.py.
+
+  Args:
+    x: pixels, uint8 [..., ch].
+    mean: of the pixels, one number or one for each channel, in [0, 255].
+    std: likewise.
+  """
+  return (x.astype(jnp.float32) - jnp.float32(mean)) / jnp.float32(std)
+
+
+def _order(seed: int, stream: Stream, total: int) -> np.ndarray:
+  key = prng.stream_key(prng.root_key(seed), stream)
+  key = jax.random.fold_in(key, SPLIT_TAG)
+  return np.asarray(jax.random.permutation(key, total))
+
+
+def split(
+  images: Images,
+  *,
+  seed: int,
+  num_train: int,
+  num_validation: int,
+  num_test: int,
+) -> Split:
+  """Draws subsets; those of one seed are nested. H.2's controls.
+
+  Args:
+    images: the dataset.
+    seed: the run's seed.
+    num_train: how many train; 0 for all that are not held out.
+    num_validation: how many training images are held out; the same ones for
+      any `num_train`.
+    num_test: how many test images are used; 0 for all.
+
+  Raises:
+    UserError: more are asked for than there are.
+  """
+  total, total_test = len(images.y_train), len(images.y_test)
+  if num_validation >= total:
+    raise UserError(
+      f"Got data.num_validation {num_validation} of {total} training images:"
+      " hold out fewer."
+    )
+  for field, asked, there in (
+    ("data.num_train", num_train, total - num_validation),
+    ("data.num_test", num_test, total_test),
+  ):
+    if asked > there:
+      raise UserError(
+        f"Got {field} {asked}, but there are {there}: ask for at most that, or"
+        " 0 for all."
+      )
+  if num_train or num_validation:
+    order = _order(seed, Stream.DATA, total)
+    held, rest = order[:num_validation], order[num_validation:]
+    train = rest[: num_train or None]
+  else:
+    held, train = np.arange(0), np.arange(total)
+  test = np.arange(total_test)
+  if num_test:
+    test = _order(seed, Stream.EVAL, total_test)[:num_test]
+  return Split(train, held, test)
+
+
+def digest(images: Images, split: Split) -> str:
+  """sha256 of the images a run uses, their labels and their order. Ours."""
+  sha = hashlib.sha256()
+  for x, y, index in (
+    (images.x_train, images.y_train, split.train_index),
+    (images.x_train, images.y_train, split.validation_index),
+    (images.x_test, images.y_test, split.test_index),
+  ):
+    sha.update(f"{x.shape[1:]}{len(index)}".encode())
+    sha.update(np.ascontiguousarray(x[index]).tobytes())
+    sha.update(np.ascontiguousarray(y[index], "<i4").tobytes())
+    sha.update(np.ascontiguousarray(index, "<i8").tobytes())
+  return sha.hexdigest()
