@@ -54,15 +54,15 @@ def made_for(archive):
   class Cifar10(prepare.builder_class(), skip_registration=True):
     name = "cifar10"
 
-    @property
-    def url_infos(self):
-      data = archive.read_bytes()
-      info = checksums.UrlInfo(
-        checksum=hashlib.sha256(data).hexdigest(),
-        size=len(data),
-        filename=archive.name,
+    url_infos = {
+      "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz": (
+        checksums.UrlInfo(
+          checksum=hashlib.sha256(archive.read_bytes()).hexdigest(),
+          size=archive.stat().st_size,
+          filename="cifar-10-binary.tar.gz",
+        )
       )
-      return {self._cifar_info.url: info}
+    }
 
   return Cifar10
 
