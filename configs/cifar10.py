@@ -81,9 +81,9 @@ def cpu():
   c.name = "cifar10_cpu"
   c.data.update(num_train=10000, num_test=2000)
   c.model.update(depth=10, widen_factor=1, dtype="float32")
-  c.train.update(max="18 epochs", batch_size=32, steps_per_call=50)
+  c.train.update(max="15 epochs", batch_size=32, steps_per_call=50)
   c.eval.update(per_decade=4, batch_size=250, num_train=1000)
-  c.optim.anneal_at = ("10 epochs",)
+  c.optim.anneal_at = ("9 epochs",)
   c.optim.anneal_factor = 0.1
   return c
 

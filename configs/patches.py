@@ -66,14 +66,12 @@ def cpu():
   c.data.update(num_train=10000, num_test=1500)
   # A wider zeta and twice the large rate: so few and small steps must find the
   # patch at the small rate, and not find it at the large one.
-  c.patches.zeta_bound = 0.25
+  c.patches.zeta_bound = 0.3
   c.model.update(depth=10, widen_factor=1, dtype="float32")
-  c.train.update(max="18 epochs", batch_size=32, steps_per_call=50)
+  c.train.update(max="15 epochs", batch_size=32, steps_per_call=50)
   c.eval.update(per_decade=4, batch_size=250, num_train=600, num_probe=400)
-  at = ("10 epochs",)
-  c.arms.large.optim.update(
-    learning_rate=0.2, anneal_factor=0.05, anneal_at=at
-  )
+  at = ("9 epochs",)
+  c.arms.large.optim.update(learning_rate=0.2, anneal_factor=0.05, anneal_at=at)
   c.arms.small.optim.learning_rate = 0.01
   c.arms.small_noise.optim.learning_rate = 0.01
   c.arms.small_noise.act_noise.anneal_at = at

@@ -9,7 +9,7 @@ from lro_jax import bench_device
 from lro_jax.core import config as config_lib
 from lro_jax.core import steps, timing
 from lro_jax.core.schema import ConfigDict
-from lro_jax.vision import settings, sources, wide_resnet
+from lro_jax.vision import data, settings, wide_resnet
 from lro_jax.vision import task as vision
 
 # A gradient step costs about three forward passes: one forward, one backward
@@ -26,7 +26,7 @@ def run_config(config: ConfigDict) -> ConfigDict:
   """
   runs = config_lib.expand(config, vision.SCHEMA, seeds_apart=True)
   c = ConfigDict(runs[0].config.to_dict())
-  c.data.update(source=sources.SYNTHETIC, dir="", num_validation=0)
+  c.data.update(source=data.SYNTHETIC, dir="", num_validation=0)
   size = c.train.batch_size
   c.data.update(num_train=0, num_test=0)
   c.optim.anneal_at = c.act_noise.anneal_at = ()

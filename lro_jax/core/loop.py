@@ -2,17 +2,16 @@
 
 import collections
 import contextlib
-import math
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from absl import logging
 
-from lro_jax.core import checkpoint, folders, metrics, steps
+from lro_jax.core import cadence, checkpoint, folders, metrics, steps
 from lro_jax.core.progress import Progress
 from lro_jax.core.schema import ConfigDict, UserError, to_steps
 from lro_jax.core.task import NOT_YET, DivergedError, Task
@@ -21,39 +20,6 @@ STATUS_OF_EVENT = {"stop": "stopped", "diverge": "diverged"}
 
 
 AT_MAX_STEPS = "max_steps"
-
-
-def eval_steps(
-  max_steps: int,
-  *,
-  per_decade: int,
-  every: int | None,
-  marks: Iterable[int] = (),
-) -> list[int]:
-  """The steps at which a run is measured: 0, dense early, and the last. Ours.
-
-  Args:
-    max_steps: last step.
-    per_decade: log-spaced evaluations per factor of ten of the step; where
-      there are regular ones, only as long as these are not denser.
-    every: regular evaluations besides, or None.
-    marks: further steps.
-
-  Returns:
-    Increasing steps, the first 0 and the last `max_steps`.
-  """
-  wanted = {0, max_steps, *marks}
-  if per_decade:
-    decades = math.ceil(per_decade * math.log10(max_steps)) + 1
-    spaced = [round(10 ** (i / per_decade)) for i in range(decades)]
-    wanted |= {
-      step
-      for step, before in zip(spaced, [0, *spaced], strict=False)
-      if not every or step - before < every
-    }
-  if every:
-    wanted |= set(range(0, max_steps, every))
-  return sorted(s for s in wanted if s <= max_steps)
 
 
 class _Log:
@@ -173,7 +139,7 @@ def _run(
     if config.eval.every == "never"
     else to_steps(config.eval.every, steps_per_epoch=steps_per_epoch)
   )
-  schedule = eval_steps(
+  schedule = cadence.eval_steps(
     max_steps,
     per_decade=config.eval.per_decade,
     every=every,

@@ -1,5 +1,6 @@
 """Which images train, validate and test, and how pixels become inputs."""
 
+import functools
 import hashlib
 from typing import NamedTuple
 
@@ -11,8 +12,12 @@ from lro_jax.core import prng
 from lro_jax.core.prng import Stream
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array
-from lro_jax.vision.sources import Images
+from lro_jax.vision import cifar10
+from lro_jax.vision import images as images_lib
+from lro_jax.vision.cifar10 import CIFAR10
+from lro_jax.vision.images import Images
 
+SYNTHETIC = "synthetic"
 # Far from the small numbers that other draws of these streams use.
 SPLIT_TAG = 2**30 + 2
 
@@ -29,6 +34,24 @@ class Split(NamedTuple):
   train_index: np.ndarray
   validation_index: np.ndarray
   test_index: np.ndarray
+
+
+@functools.lru_cache(maxsize=2)
+def read(source: str, data_dir: str) -> Images:
+  """The images of a source, read once per process. Ours.
+
+  Args:
+    source: 'cifar10', 'synthetic', or the path of an .npz.
+    data_dir: tensorflow-datasets' folder; '' for its own default.
+
+  Raises:
+    UserError: they are not there, or not as they must be.
+  """
+  if source == SYNTHETIC:
+    return images_lib.synthetic()
+  if source == CIFAR10:
+    return cifar10.read(data_dir)
+  return images_lib.read_npz(source)
 
 
 def normalize(
@@ -89,7 +112,7 @@ def split(
   if num_train or num_validation:
     order = _order(seed, Stream.DATA, total)
     held, rest = order[:num_validation], order[num_validation:]
-    train = rest[: num_train or None]
+    train = rest[:num_train] if num_train else np.sort(rest)
   else:
     held, train = np.arange(0), np.arange(total)
   test = np.arange(total_test)

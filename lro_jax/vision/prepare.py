@@ -11,151 +11,223 @@ the same keys.
 """
 
 import contextlib
-import os
+import io
 import pathlib
+import shutil
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
 
 import numpy as np
+import requests
+import tensorflow_datasets as tfds
 from absl import flags
+from PIL import Image
+from tensorflow_datasets.core.download import checksums, download_manager
+from tensorflow_datasets.image_classification import cifar
 
 from lro_jax.core import cli
 from lro_jax.core.schema import UserError
+from lro_jax.vision import cifar10
 
-RECORD = 1 + 3072  # a label, and the three planes of 32 x 32 pixels
+SHAPE = (3, 32, 32)  # of an image in the archive, after its label, one byte
+RECORD = 1 + 3 * 32 * 32
+SECONDS = 10  # to wait for the server's first word
 
 
-def builder_class():
-  """tensorflow-datasets' Cifar10 with the steps replaced that need TensorFlow.
+class Cifar10(cifar.Cifar10, skip_registration=True):
+  """tensorflow-datasets' builder, less the steps that need TensorFlow.
 
-  Ours: those that unpack the archive, read its files and encode its images. Url
-  and checksum are its own.
+  Those are to unpack the archive, to read its files and to encode its images.
+  Url, checksum, features and keys are inherited.
   """
-  from PIL import Image
-  from tensorflow_datasets.image_classification import cifar
 
-  class Cifar10(cifar.Cifar10, skip_registration=True):
-    """CIFAR-10."""
+  name = cifar10.CIFAR10
+  # tensorflow-datasets looks for them beside the file of the class.
+  url_infos = cifar.Cifar10.url_infos
 
-    name = "cifar10"
-    # Looked up beside a class' own file, where a subclass has none: without
-    # this line no checksum would be compared.
-    url_infos = cifar.Cifar10.url_infos
+  @property
+  def archive(self) -> tuple[str, checksums.UrlInfo]:
+    """Where the archive is; its size, checksum and file name."""
+    url = self._cifar_info.url
+    return url, self.url_infos[url]
 
-    def _split_generators(self, dl_manager):
-      archive = dl_manager.download(self._cifar_info.url)
-      files = _members(pathlib.Path(archive))
-      info = self._cifar_info
-
-      def content(name):
-        return files[info.prefix + name]
-
-      names = content(info.label_files[0]).decode().split()
-      self.info.features["label"].names = names
-      return {
-        "train": self._generate_examples(
-          "train_", [content(name) for name in info.train_files]
-        ),
-        "test": self._generate_examples(
-          "test_", [content(name) for name in info.test_files]
-        ),
-      }
-
-    def _generate_examples(self, split_prefix, filepaths):
-      index = 0
-      for content in filepaths:
-        records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
-        for record in records:
-          planes = record[1:].reshape(3, 32, 32)
-          yield (
-            index,
-            {
-              "id": f"{split_prefix}{index:05d}",
-              "image": Image.fromarray(planes.transpose(1, 2, 0)),
-              "label": int(record[0]),
-            },
-          )
-          index += 1
-
-  return Cifar10
-
-
-def _members(archive: pathlib.Path) -> dict[str, bytes]:
-  """Content of every file of a .tar.gz by name."""
-  with tarfile.open(archive) as tar:
+  def _split_generators(self, dl_manager):
+    info = self._cifar_info
+    names, *records = _unpack(
+      pathlib.Path(dl_manager.download(info.url)),
+      info.prefix,
+      (*info.label_files, *info.train_files, *info.test_files),
+    )
+    self.info.features["label"].names = names.decode().split()
+    count = len(info.train_files)
     return {
-      member.name: tar.extractfile(member).read()
-      for member in tar
-      if member.isfile()
+      "train": self._generate_examples("train_", records[:count]),
+      "test": self._generate_examples("test_", records[count:]),
     }
 
+  def _generate_examples(
+    self, split_prefix: str, filepaths: list[bytes]
+  ) -> Iterator[tuple[int, dict]]:
+    """Keys and examples, from what is in the files rather than their paths."""
+    for index, record in enumerate(_records(b"".join(filepaths))):
+      pixels = record[1:].reshape(SHAPE).transpose(1, 2, 0)
+      yield (
+        index,
+        {
+          "id": f"{split_prefix}{index:05d}",
+          # Of arrays, the encoder is TensorFlow's.
+          "image": Image.fromarray(pixels),
+          "label": int(record[0]),
+        },
+      )
 
-@contextlib.contextmanager
-def _folder_with(tar: str | None, url: str) -> Iterator[str | None]:
-  """A folder that holds the archive under the name in its url, or None."""
-  if tar is None:
-    yield None
-    return
-  source = pathlib.Path(tar)
-  if not source.is_file():
+
+def _records(content: bytes) -> np.ndarray:
+  """Records of the archive's files, uint8 [n, RECORD]."""
+  return np.frombuffer(content, np.uint8).reshape(-1, RECORD)
+
+
+def _unpack(
+  archive: pathlib.Path, prefix: str, names: tuple[str, ...]
+) -> list[bytes]:
+  """What is in the named files: class names in the first, then records."""
+  try:
+    with tarfile.open(archive) as tar:
+      content = [tar.extractfile(prefix + name).read() for name in names]
+    for name, some in zip(names[1:], content[1:], strict=True):
+      if _records(some)[:, 0].max() >= cifar10.NUM_CLASSES:
+        raise ValueError(f"{name} has a label above {cifar10.NUM_CLASSES - 1}")
+  except Exception as error:  # tarfile, zlib and NumPy raise many kinds
     raise UserError(
-      f"Got --tar={tar}, but there is no such file: name the official"
-      f" {url.rsplit('/', 1)[-1]}, or leave it out to download it."
-    )
-  with tempfile.TemporaryDirectory() as name:
-    os.symlink(source.resolve(), pathlib.Path(name) / url.rsplit("/", 1)[-1])
-    yield name
+      f"{archive.resolve()} is not the archive of CIFAR-10"
+      f" ({cifar10.first_line(error)}): fetch it again and pass it by --tar."
+    ) from error
+  return content
 
 
-def prepare(data_dir: str, tar: str | None = None, make=builder_class) -> str:
+def prepare(
+  data_dir: str, tar: str | None = None, *, builder_class: type = Cifar10
+) -> str:
   """Prepares CIFAR-10 in a folder; says what is there then. Ours.
 
   Args:
     data_dir: tensorflow-datasets' folder; made if missing.
-    tar: the archive, None to download it.
-    make: gives the builder's class; for tests.
+    tar: the archive; None to download it.
+    builder_class: a test's own, with the checksum of an archive of its own.
 
   Raises:
     UserError: no archive, one of another checksum or content, no network, or a
       folder that cannot be written.
   """
-  from tensorflow_datasets.core.download import download_manager
+  place = pathlib.Path(data_dir).expanduser()
+  # tensorflow-datasets prints sizes that it does not know.
+  with cifar10.quiet(), contextlib.redirect_stdout(io.StringIO()):
+    builder = _builder(builder_class, place)
+    if builder.is_prepared():
+      return f"CIFAR-10 is already prepared in {builder.data_dir}."
+    _check_archive(builder.archive[0], tar)
+    with _one_sentence(place, tar, *builder.archive):
+      _check_room(place, builder.archive[1].size * (1 if tar else 2))
+      _write(builder_class(data_dir=place, file_format="array_record"), tar)
+    # Anew, from what is in the folder.
+    sizes = _builder(builder_class, place).info.splits
+  return (
+    f"CIFAR-10 is prepared in {builder.data_dir}:"
+    f" {sizes['train'].num_examples} training and"
+    f" {sizes['test'].num_examples} test images."
+  )
 
+
+def _builder(builder_class: type, place: pathlib.Path) -> Cifar10:
+  """The builder of a folder that has the dataset whole, or nothing of it."""
   try:
-    builder = make()(data_dir=data_dir, file_format="array_record")
-  except OSError as error:
+    builder = builder_class(data_dir=place)
+    folder = pathlib.Path(builder.data_dir)
+    if folder.exists() and not builder.is_prepared():
+      raise ValueError("no dataset_info.json")
+  except Exception as error:  # tensorflow-datasets' of a damaged folder
     raise UserError(
-      f"Cannot use --data_dir={data_dir} ({error.strerror}): name a folder you"
-      " may write to."
+      f"{place / cifar10.CIFAR10} holds a damaged dataset"
+      f" ({cifar10.first_line(error)}): delete that folder first."
     ) from error
-  if builder.is_prepared():
-    return f"CIFAR-10 is prepared in {builder.data_dir} already."
-  url = builder._cifar_info.url
+  return builder
+
+
+@contextlib.contextmanager
+def _one_sentence(
+  place: pathlib.Path, tar: str | None, url: str, info: checksums.UrlInfo
+) -> Iterator[None]:
+  """What goes wrong while preparing, as one can act on it."""
   try:
-    with _folder_with(tar, url) as folder:
-      builder.download_and_prepare(
-        download_config=download_manager.DownloadConfig(manual_dir=folder)
-      )
+    yield
+  except UserError:
+    raise
   except download_manager.NonMatchingChecksumError as error:
     raise UserError(
-      f"{tar or url} is not the official archive (its checksum differs from the"
-      f" one tensorflow-datasets has): get {url} again and name it by --tar."
+      f"{tar or url} is not the archive that tensorflow-datasets knows: its"
+      f" sha256 must be {info.checksum}; fetch {url} again and pass it by"
+      f" --tar={info.filename}."
     ) from error
-  except (tarfile.TarError, EOFError, KeyError, ValueError) as error:
+  except requests.RequestException as error:
+    raise _offline(url, error) from error
+  except Exception as error:  # of the writer, not all are OSErrors
+    reason = getattr(error, "strerror", None) or cifar10.first_line(error)
     raise UserError(
-      f"{tar or url} cannot be unpacked ({str(error)[:200]!r}): get {url} again"
-      " and name it by --tar."
+      f"Cannot prepare CIFAR-10 in {place} ({reason}): give --data_dir a folder"
+      " that can be written and has room."
     ) from error
-  except OSError as error:
-    # requests' errors of a network that is not there are OSErrors, too.
+
+
+def _check_archive(url: str, tar: str | None) -> None:
+  """Refuses a missing file at once, and a missing network within seconds."""
+  if tar is not None:
+    if not pathlib.Path(tar).is_file():
+      raise UserError(
+        f"Got --tar={tar}, but there is no such file: fetch {url}, or leave out"
+        " --tar to download it."
+      )
+    return
+  # tensorflow-datasets would try for 200 seconds.
+  try:
+    with requests.get(url, stream=True, timeout=SECONDS) as answer:
+      answer.raise_for_status()
+  except requests.RequestException as error:
+    raise _offline(url, error) from error
+  print(f"Downloading {url}.", file=sys.stderr)
+
+
+def _offline(url: str, error: Exception) -> UserError:
+  name = url.rsplit("/", 1)[-1]
+  return UserError(
+    f"Cannot download {url} ({type(error).__name__}): fetch it where there is a"
+    f" network and pass it by --tar={name}."
+  )
+
+
+def _check_room(place: pathlib.Path, size: int) -> None:
+  place.mkdir(parents=True, exist_ok=True)
+  free = shutil.disk_usage(place).free
+  if free < size:
     raise UserError(
-      f"Cannot prepare CIFAR-10 in {data_dir} ({str(error)[:200]!r}): where"
-      f" there is no network, fetch {url} elsewhere and name it by --tar; the"
-      " folder must be writable, with 400 MB of room."
-    ) from error
-  counts = {name: s.num_examples for name, s in builder.info.splits.items()}
-  return f"CIFAR-10 is prepared in {builder.data_dir}: {counts}."
+      f"Cannot prepare CIFAR-10 in {place}: it takes {size / 1e6:.0f} MB and"
+      f" {free / 1e6:.0f} are free; make room, or give another --data_dir."
+    )
+
+
+def _write(builder: Cifar10, tar: str | None) -> None:
+  if not sys.stderr.isatty():
+    tfds.disable_progress_bar()
+  _, info = builder.archive
+  with tempfile.TemporaryDirectory() as folder:
+    if tar is not None:
+      # Found there by this name, a file is checked as a download is.
+      link = pathlib.Path(folder) / info.filename
+      link.symlink_to(pathlib.Path(tar).resolve())
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(manual_dir=folder)
+    )
 
 
 def main() -> None:

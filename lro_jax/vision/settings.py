@@ -1,4 +1,4 @@
-"""What a config of the vision track may say, and what it comes to in steps."""
+"""What a vision config comes to: steps, schedules, images, net."""
 
 import math
 from typing import NamedTuple
@@ -7,111 +7,9 @@ import jax
 import optax
 
 from lro_jax.core import schedules, schema
-from lro_jax.core.schema import (
-  ConfigDict,
-  Rule,
-  UserError,
-  choice,
-  integer,
-  real,
-)
-from lro_jax.vision import data, patches, sources, wide_resnet
-
-DTYPES = ("float32", "bfloat16")
-PER_STEP, PER_EPOCH = "step", "epoch"
-
-
-def _is_duration(value) -> bool:
-  return schema.duration().accepts(value)
-
-
-def _durations() -> Rule:
-  return Rule(
-    "a tuple of durations such as ('29 epochs',), or ()",
-    lambda v: isinstance(v, tuple) and all(_is_duration(x) for x in v),
-  )
-
-
-def _per_channel(low: float) -> Rule:
-  return Rule(
-    f"a tuple of numbers > {low:g}, one for each channel",
-    lambda v: (
-      isinstance(v, tuple)
-      and len(v) in (1, 3)
-      and all(schema.is_real(x) and x > low for x in v)
-    ),
-  )
-
-
-def _name() -> Rule:
-  return Rule("a string, or ''", lambda v: isinstance(v, str))
-
-
-def _yes_or_no() -> Rule:
-  return Rule("True or False", lambda v: isinstance(v, bool))
-
-
-SCHEMA = {
-  "name": schema.text(),
-  "track": choice("vision"),
-  "seeds": schema.seeds_rule(),
-  "data.source": Rule(
-    f"{sources.CIFAR10!r}, {sources.SYNTHETIC!r}, or a path that ends in .npz",
-    lambda v: (
-      isinstance(v, str)
-      and (v in (sources.CIFAR10, sources.SYNTHETIC) or v.endswith(".npz"))
-    ),
-  ),
-  "data.dir": _name(),
-  "data.num_train": integer(0),
-  "data.num_validation": integer(0),
-  "data.num_test": integer(0),
-  "data.mean": _per_channel(-1.0),
-  "data.std": _per_channel(0.0),
-  "patches.enabled": _yes_or_no(),
-  "patches.size": integer(1),
-  "patches.z_std": real(0),
-  "patches.zeta_bound": real(0),
-  "patches.coefficient_bound": real(0),
-  "patches.probability": real(0, 1),
-  "patches.split": choice(patches.BERNOULLI, patches.EXACT),
-  "patches.patch_only_probability": real(0, 1),
-  "patches.rule": choice(patches.REPLACE, patches.ADD),
-  "patches.bank": _name(),
-  "model.depth": integer(1),
-  "model.widen_factor": integer(1),
-  "model.dtype": choice(*DTYPES),
-  "optim.learning_rate": real(0, open_low=True),
-  "optim.anneal_factor": real(0, 1, open_low=True),
-  "optim.anneal_at": _durations(),
-  "optim.momentum": real(0, 1, open_high=True),
-  "optim.nesterov": _yes_or_no(),
-  "optim.weight_decay": real(0),
-  "optim.grad_noise_std": real(0),
-  "act_noise.std": real(0),
-  "act_noise.shape": choice(
-    wide_resnet.SHARED, wide_resnet.CHANNEL, wide_resnet.EXAMPLE
-  ),
-  "act_noise.anneal_factor": real(0, 1),
-  "act_noise.anneal_at": _durations(),
-  "act_noise.decay": real(0, 1, open_low=True),
-  "act_noise.decay_every": choice(PER_STEP, PER_EPOCH),
-  "train.max": schema.duration(),
-  "train.batch_size": integer(1, 2**20),
-  "train.steps_per_call": integer(1),
-  "train.num_devices": integer(0),
-  "eval.per_decade": integer(0, 1000),
-  "eval.every": Rule(
-    "a duration such as '1 epochs', or 'never'",
-    lambda v: v == "never" or _is_duration(v),
-  ),
-  "eval.batch_size": integer(1),
-  "eval.num_train": integer(1),
-  "eval.num_probe": integer(1),
-  "eval.reestimate_batch_norm": _yes_or_no(),
-  "checkpoint.minutes": real(0),
-  "checkpoint.keep": integer(1),
-}
+from lro_jax.core.schema import ConfigDict, UserError
+from lro_jax.vision import data, fields, patches, wide_resnet
+from lro_jax.vision.images import Images
 
 
 class Plan(NamedTuple):
@@ -148,7 +46,7 @@ def plan(config: ConfigDict, *, steps_per_epoch: int) -> Plan:
   """The run's durations in steps, and its schedules. H.1, H.2.
 
   Args:
-    config: fields that hold against `SCHEMA`.
+    config: fields that hold against `fields.SCHEMA`.
     steps_per_epoch: steps in one epoch.
 
   Raises:
@@ -170,6 +68,7 @@ def plan(config: ConfigDict, *, steps_per_epoch: int) -> Plan:
           f" raise train.max, or take it out of {field}."
         )
   noise = config.act_noise
+  per_epoch = noise.decay_every == fields.PER_EPOCH
   rate_drops = tuple(sorted(map(steps, config.optim.anneal_at)))
   noise_drops = tuple(sorted(map(steps, noise.anneal_at)))
   return Plan(
@@ -187,7 +86,7 @@ def plan(config: ConfigDict, *, steps_per_epoch: int) -> Plan:
       factor=noise.anneal_factor,
       boundaries=noise_drops,
       decay=noise.decay,
-      decay_steps=steps_per_epoch if noise.decay_every == PER_EPOCH else 1,
+      decay_steps=steps_per_epoch if per_epoch else 1,
     ),
   )
 
@@ -198,7 +97,7 @@ def validate(config: ConfigDict) -> None:
   Touches no device and reads no data.
 
   Args:
-    config: a run's config that holds against `SCHEMA`.
+    config: a run's config that holds against `fields.SCHEMA`.
 
   Raises:
     UserError: fields that do not fit together.
@@ -236,7 +135,7 @@ def validate(config: ConfigDict) -> None:
 
 def _check_probe_fields(config: ConfigDict) -> None:
   source, bank = config.data.source, config.patches.bank
-  if source == sources.SYNTHETIC and config.data.dir:
+  if source == data.SYNTHETIC and config.data.dir:
     raise UserError(
       f"Got data.dir {config.data.dir} for synthetic images: leave it empty."
     )
@@ -262,16 +161,16 @@ def steps_of(config: ConfigDict, num_train: int) -> int:
   return -(-num_train // config.train.batch_size)
 
 
-def images_of(config: ConfigDict) -> sources.Images:
+def images_of(config: ConfigDict) -> Images:
   """The run's images, read once per process. Ours.
 
   Raises:
     UserError: they are not there, or not as they must be.
   """
-  return sources.read(config.data.source, config.data.dir)
+  return data.read(config.data.source, config.data.dir)
 
 
-def split_of(config: ConfigDict, images: sources.Images) -> data.Split:
+def split_of(config: ConfigDict, images: Images) -> data.Split:
   """Which images train, validate and test. Ours.
 
   Raises:

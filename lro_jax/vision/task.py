@@ -6,19 +6,27 @@ import numpy as np
 
 from lro_jax.core import metrics, optim, prng
 from lro_jax.core.prng import Stream
-from lro_jax.core.schema import ConfigDict, UserError
+from lro_jax.core.schema import ConfigDict
 from lro_jax.core.task import NOT_YET, Data, Measurements, Task, TrainState
 from lro_jax.vision import data as data_lib
-from lro_jax.vision import evaluation, patches, settings, training, wide_resnet
+from lro_jax.vision import (
+  evaluation,
+  fields,
+  patched,
+  patches,
+  settings,
+  training,
+  wide_resnet,
+)
+from lro_jax.vision import sets as sets_lib
 
-SCHEMA = settings.SCHEMA
+SCHEMA = fields.SCHEMA
 # A net of this size fills the device: every seed is a run of its own.
 SEEDS_APART = True
 MEMORY_FIELDS = (
   "train.batch_size, eval.batch_size or model.widen_factor, set model.dtype to"
   " bfloat16"
 )
-NUM_FIGURE_4 = 6
 
 validate, check_data = settings.validate, settings.check_data
 steps_per_epoch = settings.steps_per_epoch
@@ -52,81 +60,6 @@ def describe(config: ConfigDict, *, whole: bool) -> str:
     f" training and {len(split.test_index):,} test images, {epoch} steps an"
     f" epoch; {lowered}."
   )
-
-
-def _members(config, seed: int, total: int, index, stream: Stream):
-  """Which examples of `index` carry the patch, bool [n]."""
-  key = jax.random.fold_in(
-    prng.stream_key(prng.root_key(seed), stream), MEMBER_TAG
-  )
-  # Drawn for the whole dataset: a subset keeps what its examples have.
-  uniform = np.asarray(jax.random.uniform(key, (total,)))[index]
-  return patches.membership(
-    uniform, config.patches.probability, config.patches.split
-  )
-
-
-# Far from the tags that other draws of these streams use.
-MEMBER_TAG, BANK_TAG = 2**30, 2**30 + 1
-
-
-def _bank(config, seed, images, split):
-  """Bank, and which training examples carry its patch."""
-  channels = images.x_train.shape[-1]
-  p = config.patches
-  if p.bank:
-    bank, saved, index = patches.load(
-      p.bank,
-      size=p.size,
-      channels=channels,
-      num_classes=images.num_classes,
-    )
-    known = dict(zip(index.tolist(), saved.tolist(), strict=True))
-    lacking = [i for i in split.train_index.tolist() if i not in known]
-    if lacking:
-      raise UserError(
-        f"patches.bank {p.bank} says nothing of {len(lacking)} of this run's"
-        f" training examples (the first is number {lacking[0]}): use the"
-        " data.num_train and seeds it was saved with."
-      )
-    return bank, np.array([known[i] for i in split.train_index.tolist()])
-  key = jax.random.fold_in(
-    prng.stream_key(prng.root_key(seed), Stream.DATA), BANK_TAG
-  )
-  bank = patches.sample_bank(
-    key,
-    size=p.size,
-    channels=channels,
-    num_classes=images.num_classes,
-    z_std=p.z_std,
-    zeta_bound=p.zeta_bound,
-  )
-  total = len(images.x_train)
-  return bank, _members(config, seed, total, split.train_index, Stream.DATA)
-
-
-def _figure_4(setup, bank, sets) -> dict[str, np.ndarray]:
-  """Some test images with and without the patch, in pixel units, unclipped."""
-  label = sets.jobs.label[:NUM_FIGURE_4]
-  shown = jnp.asarray(sets.images[:NUM_FIGURE_4])
-  x = data_lib.normalize(shown, setup.mean, setup.std)
-  yes, one = jnp.ones(len(label), bool), jnp.ones(len(label))
-  kinds = {
-    "clean": patches.clean(jnp.asarray(label)),
-    "mixed, z + zeta": patches.Recipe(yes, yes, one, label),
-    "mixed, z - zeta": patches.Recipe(yes, yes, -one, label),
-    "patch only, z + zeta": patches.Recipe(~yes, yes, one, label),
-  }
-  made = [
-    patches.render(bank, x, recipe, rule=setup.patch.rule)
-    for recipe in kinds.values()
-  ]
-  pixels = np.stack(made, 1) * np.float32(setup.std) + np.float32(setup.mean)
-  return {
-    "figure_4": pixels.astype(np.float32),
-    "figure_4_kinds": np.array(list(kinds)),
-    "figure_4_labels": label,
-  }
 
 
 def make(config: ConfigDict, *, axis_name: str | None) -> Task:
@@ -176,12 +109,12 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
   facts, files, bank = {}, {}, None
   member = test_member = None
   if p.enabled:
-    bank, member = _bank(config, seed, images, split)
+    bank, member = patched.bank_of(config, seed, images, split)
     bank = patches.Bank(*(np.asarray(x) for x in bank))
-    test_member = _members(
+    test_member = patched.members(
       config, seed, len(images.x_test), split.test_index, Stream.EVAL
     )
-  sets = evaluation.make_sets(
+  sets = sets_lib.make(
     seed=seed,
     num_classes=images.num_classes,
     test=arrays(images.x_test, images.y_test, split.test_index),
@@ -206,7 +139,7 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     facts["patches"] = f"sha256 {sha}"
     files[patches.FILE] = metrics.npz(
       bank._asdict()
-      | _figure_4(setup, bank, sets)
+      | patched.figure_4(setup, bank, sets)
       | {
         "corner": np.array(patches.corner(*setup.image[:2], p.size)),
         "membership": member,
@@ -260,7 +193,7 @@ def _eval_data(config, sets, bank) -> Data:
   if config.eval.reestimate_batch_norm:
     trained = np.isin(
       sets.jobs.group,
-      [sets.groups.index(g) for g in sets.groups if g in evaluation.TRAIN],
+      [sets.groups.index(g) for g in sets.groups if g in sets_lib.TRAIN],
     )
     examples["train"] = jax.tree.map(lambda x: x[trained], sets.jobs)
   return Data(examples, shared)
@@ -322,11 +255,16 @@ def _functions(config, setup, plan, groups) -> dict:
     return out._replace(values=values)
 
   def outputs(state, data):
-    x = data_lib.normalize(data.shared["images"], setup.mean, setup.std)
     stats = state.model_state["batch_stats"]
-    return wide_resnet.apply(
-      setup.net, state.params, stats, x, train=False, dtype=setup.dtype
-    )[0]
+
+    def one(image):
+      x = data_lib.normalize(image[None], setup.mean, setup.std)
+      return wide_resnet.apply(
+        setup.net, state.params, stats, x, train=False, dtype=setup.dtype
+      )[0][0]
+
+    chunk = config.eval.batch_size
+    return jax.lax.map(one, data.shared["images"], batch_size=chunk)
 
   return {
     "init": init,

@@ -17,6 +17,7 @@ import optax
 from lro_jax.core import prng
 from lro_jax.core.task import Array, Data, Tree
 from lro_jax.vision import data, patches, wide_resnet
+from lro_jax.vision import noise as noise_lib
 from lro_jax.vision.wide_resnet import WideResNet
 
 
@@ -41,7 +42,7 @@ class Setup(NamedTuple):
     dtype: of the activations.
     patch: how patches are put on, None where there are none.
     noise_std: activation noise of the next update: schedule of the step.
-    noise_shape: see `wide_resnet.sample_noise`.
+    noise_shape: see `noise.sample`.
     noisy: whether any activation noise is ever drawn.
     axis_name: name of the device axis, or None.
   """
@@ -159,7 +160,7 @@ def make_loss(setup: Setup) -> Callable[..., tuple[Array, tuple[Tree, dict]]]:
       x = patches.render(bank, x, recipe, rule=setup.patch.rule)
     noise = None
     if setup.noisy:
-      noise = wide_resnet.sample_noise(
+      noise = noise_lib.sample(
         prng.step_key(model_state["noise_key"], step),
         setup.net,
         setup.image,

@@ -6,7 +6,6 @@ shortcut reads the activated input, no dropout. Noise (H.1) goes between every
 BatchNorm and its ReLU, in training only. Images are [n, h, w, ch].
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,11 +16,9 @@ import jax.numpy as jnp
 
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array, Tree
+from lro_jax.vision.batch_norm import BatchNorm, Normalized
 
 WIDTHS = (16, 32, 64)
-# PyTorch's 0.1, which weighs the new value where Flax weighs the old.
-MOMENTUM, EPSILON = 0.9, 1e-5
-SHARED, CHANNEL, EXAMPLE = "shared", "channel", "example"
 
 
 class Site(NamedTuple):
@@ -30,83 +27,6 @@ class Site(NamedTuple):
   height: int
   width: int
   channels: int
-
-
-class Normalized(NamedTuple):
-  """Settings that every layer shares.
-
-  Attributes:
-    train: batch statistics, and noise where there is any.
-    weight: which examples count for the statistics, [n]: 0 for padding.
-    axis_name: name of the device axis, None on one device.
-    dtype: of the activations; statistics and weights are float32.
-  """
-
-  train: bool
-  weight: Array | None
-  axis_name: str | None
-  dtype: Any
-
-
-class BatchNorm(nn.Module):
-  """BatchNorm over all devices' examples of positive weight, as PyTorch's.
-
-  Flax's own cannot weigh examples across devices, and keeps the biased
-  variance for evaluation, where PyTorch keeps n/(n-1) times it.
-  """
-
-  @nn.compact
-  def __call__(self, x: Array, how: Normalized) -> Array:
-    """Normalised `x`, [n, h, w, channels]."""
-    channels = x.shape[-1]
-    scale = self.param("scale", nn.initializers.ones, (channels,))
-    bias = self.param("bias", nn.initializers.zeros, (channels,))
-    running = {
-      name: self.variable("batch_stats", name, start, (channels,), jnp.float32)
-      for name, start in (("mean", jnp.zeros), ("var", jnp.ones))
-    }
-    if how.train:
-      count, mean, var = moments(x, how.weight, how.axis_name)
-      if not self.is_initializing():
-        unbiased = var * (count / jnp.maximum(count - 1, 1))
-        for name, new in (("mean", mean), ("var", unbiased)):
-          old = running[name].value
-          running[name].value = MOMENTUM * old + (1 - MOMENTUM) * new
-    else:
-      mean, var = running["mean"].value, running["var"].value
-    factor = scale * jax.lax.rsqrt(var + EPSILON)
-    # One multiply-add per entry, in the dtype of the activations.
-    shift = bias - mean * factor
-    return x * factor.astype(x.dtype) + shift.astype(x.dtype)
-
-
-def moments(
-  x: Array, weight: Array | None, axis_name: str | None
-) -> tuple[Array, Array, Array]:
-  """Count [], mean [c] and biased variance [c] of a batch's channels. Ours.
-
-  Args:
-    x: activations of this device, [n, h, w, c].
-    weight: 1 for an example that counts, 0 for padding, [n]; None: all count.
-    axis_name: name of the device axis, or None.
-
-  Returns:
-    Of the examples of all devices together, float32.
-  """
-  n, height, width, channels = x.shape
-  weight = jnp.ones(n) if weight is None else weight
-  flat = x.astype(jnp.float32).reshape(-1, channels)
-  # As a product: XLA's CPU sums over pixels on one thread, but not products.
-  by_pixel = jnp.repeat(weight, height * width)
-  sums = [
-    jnp.dot(by_pixel, power, precision=jax.lax.Precision.HIGHEST)
-    for power in (flat, jnp.square(flat))
-  ]
-  count = jnp.sum(weight) * (height * width)
-  if axis_name is not None:
-    count, sums = jax.lax.psum((count, sums), axis_name)
-  mean, square = (total / jnp.maximum(count, 1) for total in sums)
-  return count, mean, jnp.maximum(square - jnp.square(mean), 0)
 
 
 class _Conv(nn.Module):
@@ -276,8 +196,8 @@ def apply(
     train: whether the batch's own statistics normalise it, and move the running
       ones.
     dtype: of the activations: float32 or bfloat16.
-    weight: see `moments`.
-    noise: one array per activation, from `sample_noise`; None for none.
+    weight: see `batch_norm.moments`.
+    noise: one array per activation, from `noise.sample`; None for none.
     axis_name: name of the device axis, or None.
 
   Returns:
@@ -303,51 +223,6 @@ def sites(net: WideResNet, image: tuple[int, int, int]) -> list[Site]:
       channels = base * net.widen_factor
       out.append(Site(height, width, channels))
   return [*out, Site(height, width, channels)]
-
-
-def sample_noise(
-  key: Array,
-  net: WideResNet,
-  image: tuple[int, int, int],
-  *,
-  std: Array,
-  shape: str = SHARED,
-  index: Array | None = None,
-) -> list[Array]:
-  """Gaussian noise for every activation of one step. H.1; (F.1).
-
-  Args:
-    key: key of this step, [], the same on all devices.
-    net: the net.
-    image: height, width, channels of the images.
-    std: standard deviation, [].
-    shape: 'shared' is one map [h, w] for all examples and channels (H.1 and the
-      authors' code), 'channel' one [h, w, c] for all examples (one value per
-      neuron, as in F.1), 'example' one map [h, w] for each example.
-    index: global index of each example, [n]; read by 'example' only, so that a
-      draw does not depend on which device makes it.
-
-  Returns:
-    A list of arrays that broadcast against [n, h, w, c].
-  """
-  places = sites(net, image)
-  per_site = [
-    site.height * site.width * (site.channels if shape == CHANNEL else 1)
-    for site in places
-  ]
-  # One draw, cut up: a draw per shape takes XLA seconds to compile.
-  draw = functools.partial(jax.random.normal, shape=(sum(per_site),))
-  if shape == EXAMPLE:
-    flat = jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(index)
-  else:
-    flat = draw(key)[None]
-  out, at = [], 0
-  for site, size in zip(places, per_site, strict=True):
-    channels = site.channels if shape == CHANNEL else 1
-    cut = std * flat[:, at : at + size]
-    out.append(cut.reshape(-1, site.height, site.width, channels))
-    at += size
-  return out
 
 
 def forward_flops(net: WideResNet, image: tuple[int, int, int]) -> int:

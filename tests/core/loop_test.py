@@ -13,7 +13,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
-from lro_jax.core import checkpoint, folders, loop, metrics
+from lro_jax.core import cadence, checkpoint, folders, metrics
 from lro_jax.core.schema import UserError
 from tests import testing
 from tests.core.steps_test import LIMIT, NETWORK
@@ -38,7 +38,7 @@ def folder():
 
 class EvalStepsTest(absltest.TestCase):
   def test_starts_at_zero_ends_at_the_end_and_is_dense_early(self):
-    got = loop.eval_steps(1000, per_decade=4, every=250)
+    got = cadence.eval_steps(1000, per_decade=4, every=250)
     self.assertEqual(got, sorted(set(got)))
     self.assertEqual((got[0], got[1], got[-1]), (0, 1, 1000))
     for step in (10, 100, 250, 500, 750):
@@ -48,7 +48,9 @@ class EvalStepsTest(absltest.TestCase):
 
   def test_no_step_lies_beyond_the_end(self):
     for end in (1, 2, 3, 9, 10, 11, 999):
-      self.assertEqual(loop.eval_steps(end, per_decade=7, every=None)[-1], end)
+      self.assertEqual(
+        cadence.eval_steps(end, per_decade=7, every=None)[-1], end
+      )
 
 
 class ResumeTest(parameterized.TestCase):

@@ -1,93 +1,70 @@
-"""Images of one's own, subsets and normalisation."""
+"""Which images are used for what, and how pixels become inputs."""
 
 import pathlib
 import tempfile
+from unittest import mock
 
+import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from lro_jax.core import metrics
-from lro_jax.vision import data, sources
+from lro_jax.vision import cifar10, data, images
 from tests import testing
 
 
-def arrays(n=30, size=8, channels=3, classes=3):
-  draw = np.random.default_rng(0)
+def content():
+  """Two images to train on and one to test."""
+  x = np.zeros((3, 8, 8, 3), np.uint8)
   return {
-    "x_train": draw.integers(0, 256, (n, size, size, channels), np.uint8),
-    "y_train": np.arange(n) % classes,
-    "x_test": draw.integers(0, 256, (9, size, size, channels), np.uint8),
-    "y_test": np.arange(9) % classes,
+    "x_train": x[:2],
+    "y_train": np.arange(2),
+    "x_test": x[2:],
+    "y_test": np.arange(1),
   }
 
 
-class NpzTest(parameterized.TestCase):
+class ReadTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    folder = self.enterContext(tempfile.TemporaryDirectory())
-    self.path = pathlib.Path(folder) / "mine.npz"
+    data.read.cache_clear()
+    self.addCleanup(data.read.cache_clear)
 
-  def write(self, **changes):
-    content = {k: v for k, v in (arrays() | changes).items() if v is not None}
-    self.path.write_bytes(metrics.npz(content))
+  def test_a_source_is_read_once_per_process(self):
+    with tempfile.TemporaryDirectory() as folder:
+      path = pathlib.Path(folder) / "mine.npz"
+      path.write_bytes(metrics.npz(content()))
+      first = data.read(str(path), "")
+      path.unlink()
+      self.assertIs(data.read(str(path), ""), first)
 
-  def refused(self, *words):
-    testing.refusal(
-      self, lambda: sources.read_npz(str(self.path)), str(self.path), *words
+  def test_a_file_that_was_not_there_is_looked_for_again(self):
+    with tempfile.TemporaryDirectory() as folder:
+      path = pathlib.Path(folder) / "mine.npz"
+      testing.refusal(self, lambda: data.read(str(path), ""), "no such file")
+      path.write_bytes(metrics.npz(content()))
+      self.assertLen(data.read(str(path), "").x_train, 2)
+
+  def test_cifar10_is_read_from_the_folder_that_is_named(self):
+    with mock.patch.object(cifar10, "read", return_value="images") as read:
+      self.assertEqual(data.read("cifar10", "somewhere"), "images")
+    read.assert_called_once_with("somewhere")
+
+  def test_synthetic_images_need_no_folder(self):
+    with testing.forbidden(cifar10, "read"):
+      found = data.read("synthetic", "")
+    self.assertEqual(found.label, "synthetic images")
+    self.assertEqual(found.x_train.shape, (512, 32, 32, 3))
+    self.assertEqual(found.x_test.shape, (256, 32, 32, 3))
+    self.assertEqual(
+      (found.x_train.dtype, found.y_train.dtype), (np.uint8, np.int32)
     )
-
-  @parameterized.parameters(1, 3)
-  def test_good_arrays_come_back(self, channels):
-    content = arrays(channels=channels)
-    self.path.write_bytes(metrics.npz(content))
-    images = sources.read_npz(str(self.path))
-    for name in sources.KEYS:
-      np.testing.assert_array_equal(getattr(images, name), content[name])
-    self.assertEqual(images.num_classes, 3)
-    self.assertIn("mine.npz", images.label)
-
-  @parameterized.parameters(
-    ("x_train", arrays()["x_train"].astype(np.float32), ("uint8",)),
-    ("x_train", arrays()["x_train"][..., 0], ("[n, h, w, 3]",)),
-    ("x_test", arrays()["x_test"][..., :2], ("[n, h, w, 3]",)),
-    ("y_train", arrays()["y_train"].astype(float), ("integers",)),
-    ("y_train", arrays()["y_train"][:-1], ("one for each image",)),
-    ("y_test", arrays()["y_test"][:, None], ("one for each image",)),
-    ("y_test", arrays()["y_test"] - 1, ("0 to C",)),
-    ("y_test", arrays()["y_test"] + 1, ("label 3", "does not know")),
-    ("y_train", arrays()["y_train"] * 2, ("none with 1",)),
-    ("x_test", arrays(size=7)["x_test"], ("one size",)),
-    ("y_train", None, ("lacks y_train",)),
-  )
-  def test_bad_arrays_are_one_sentence(self, name, value, words):
-    self.write(**{name: value})
-    self.refused(*words)
-
-  def test_empty_training_arrays_are_refused(self):
-    self.write(
-      x_train=np.zeros((0, 8, 8, 3), np.uint8), y_train=np.zeros(0, int)
-    )
-    self.refused("at least one")
-
-  def test_missing_damaged_and_pickled_files_are_refused(self):
-    self.refused("no such file")
-    self.path.write_bytes(b"PK\x03\x04 no archive")
-    self.refused("Cannot read")
-    self.write()
-    whole = self.path.read_bytes()
-    self.path.write_bytes(whole[: len(whole) // 2])
-    self.refused("Cannot read")
-    np.savez(self.path, **arrays() | {"y_test": np.array([object()])})
-    self.refused("Cannot read", "pickled")
-    np.save(self.path.with_suffix(".npy"), np.zeros(3))
-    self.path.write_bytes(self.path.with_suffix(".npy").read_bytes())
-    self.refused("Cannot read")
 
 
 class SplitTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    self.images = sources.synthetic()
+    self.images = images.synthetic()
 
   def split(self, **kwargs):
     fields = dict(seed=0, num_train=0, num_validation=0, num_test=0)
@@ -113,6 +90,32 @@ class SplitTest(parameterized.TestCase):
     self.assertEmpty(set(rest.validation_index) & set(rest.train_index))
     self.assertLen(set(rest.validation_index) | set(rest.train_index), 512)
 
+  def test_all_that_is_not_held_out_keeps_its_order(self):
+    rest = self.split(num_validation=40)
+    self.assertLen(rest.train_index, 472)
+    np.testing.assert_array_equal(rest.train_index, np.sort(rest.train_index))
+
+  def test_test_subsets_are_nested_and_not_those_of_training(self):
+    small, large = self.split(num_test=20), self.split(num_test=200)
+    np.testing.assert_array_equal(small.test_index, large.test_index[:20])
+    self.assertLen(set(large.test_index), 200)
+    alike = data.split(
+      self.images._replace(
+        x_train=self.images.x_test, y_train=self.images.y_test
+      ),
+      seed=0,
+      num_train=20,
+      num_validation=0,
+      num_test=20,
+    )
+    self.assertNotEqual(alike.train_index.tolist(), alike.test_index.tolist())
+
+  def test_the_draw_of_a_seed_never_changes(self):
+    split = self.split(seed=3, num_train=5, num_validation=3, num_test=4)
+    self.assertEqual(split.train_index.tolist(), [69, 0, 390, 177, 40])
+    self.assertEqual(split.validation_index.tolist(), [36, 296, 415])
+    self.assertEqual(split.test_index.tolist(), [194, 220, 174, 128])
+
   @parameterized.parameters(
     ({"num_train": 513}, "data.num_train 513"),
     ({"num_train": 500, "num_validation": 13}, "there are 499"),
@@ -128,6 +131,8 @@ class SplitTest(parameterized.TestCase):
     pixel[split.train_index[0], 0, 0, 0] ^= 1
     label = self.images.y_test.copy()
     label[split.test_index[3]] += 1
+    unused = self.images.x_train.copy()
+    unused[np.setdiff1d(np.arange(512), split.train_index)] = 0
     digests = {
       data.digest(self.images, split),
       data.digest(self.images._replace(x_train=pixel), split),
@@ -137,6 +142,17 @@ class SplitTest(parameterized.TestCase):
       ),
     }
     self.assertLen(digests, 4)
+    self.assertIn(
+      data.digest(self.images._replace(x_train=unused), split), digests
+    )
+
+  def test_the_digest_sees_the_order_of_images_that_are_alike(self):
+    alike = self.images._replace(
+      x_train=self.images.x_train * 0, y_train=self.images.y_train * 0
+    )
+    split = self.split(num_train=20)
+    back = split._replace(train_index=split.train_index[::-1])
+    self.assertNotEqual(data.digest(alike, split), data.digest(alike, back))
 
 
 class NormalizeTest(absltest.TestCase):
@@ -144,16 +160,14 @@ class NormalizeTest(absltest.TestCase):
     x = np.array([[[[125, 123, 114]], [[188, 185, 180]]]], np.uint8)
     got = data.normalize(x, (125.0, 123.0, 114.0), (63.0, 62.0, 66.0))
     np.testing.assert_array_equal(got[0, :, 0], [[0, 0, 0], [1, 1, 1]])
+    self.assertEqual(got.dtype, jnp.float32)
 
-  def test_synthetic_images_are_learnable_and_always_the_same(self):
-    first, again = sources.synthetic(), sources.synthetic()
-    np.testing.assert_array_equal(first.x_train, again.x_train)
-    # The nearest class mean of the training images knows most test images.
-    means = np.stack(
-      [first.x_train[first.y_train == c].mean(0) for c in range(10)]
+  def test_one_mean_serves_every_channel(self):
+    x = np.arange(48, dtype=np.uint8).reshape(2, 2, 4, 3)
+    np.testing.assert_array_equal(
+      data.normalize(x, (5.0,), (2.0,)),
+      data.normalize(x, (5.0,) * 3, (2.0,) * 3),
     )
-    distance = ((first.x_test[:, None] - means) ** 2).sum((2, 3, 4))
-    self.assertGreater((distance.argmin(1) == first.y_test).mean(), 0.9)
 
 
 if __name__ == "__main__":

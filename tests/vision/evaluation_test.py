@@ -12,6 +12,7 @@ from absl.testing import absltest, parameterized
 from lro_jax.core import prng, steps
 from lro_jax.core.task import Data
 from lro_jax.vision import data, evaluation, patches, training, wide_resnet
+from lro_jax.vision import sets as sets_lib
 from tests.vision import small
 
 NET = wide_resnet.WideResNet(10, 1, 10)
@@ -52,7 +53,7 @@ TRAIN_MEMBER = np.arange(NUM_TRAIN) % 4 > 0
 
 @functools.cache
 def sets(patch=PATCH, seed=0):
-  return evaluation.make_sets(
+  return sets_lib.make(
     seed=seed,
     num_classes=CLASSES,
     test=TEST,
@@ -110,7 +111,7 @@ def group(name, patch=PATCH):
 class SetsTest(parameterized.TestCase):
   def test_every_set_has_its_size(self):
     sizes = {name: len(group(name).label) for name in sets().groups}
-    trained = {k: sizes.pop(k) for k in evaluation.TRAIN}
+    trained = {k: sizes.pop(k) for k in sets_lib.TRAIN}
     self.assertEqual(
       sizes,
       {"clean": NUM_TEST, "mixed": NUM_TEST, "validation": 6}
@@ -156,7 +157,7 @@ class SetsTest(parameterized.TestCase):
     n = 9000
     keys = jax.random.split(jax.random.key(0), n)
     label = jnp.full(n, 3)
-    other = evaluation._another_class(keys, label, CLASSES)
+    other = sets_lib._another_class(keys, label, CLASSES)
     count = np.bincount(other, minlength=CLASSES)
     self.assertEqual(count[3], 0)
     share = 1 / (CLASSES - 1)
@@ -242,7 +243,7 @@ class ReestimateTest(absltest.TestCase):
   def test_one_batch_gives_its_own_moments(self):
     jobs = jax.tree.map(
       lambda *x: jnp.concatenate(x)[:8],
-      *(group(name) for name in evaluation.TRAIN),
+      *(group(name) for name in sets_lib.TRAIN),
     )
     params, stats = weights()
     got = evaluation.reestimate(setup(), params, stats, Data(jobs, shared()))

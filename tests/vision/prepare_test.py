@@ -1,237 +1,232 @@
-"""What is prepared reads back as the archive's pixels and labels."""
+"""What is prepared is what the archive holds, and every failure is one line."""
 
-import hashlib
+import contextlib
 import io
-import json
 import pathlib
-import struct
+import subprocess
 import sys
-import tarfile
 import tempfile
-import warnings
 from unittest import mock
 
 import numpy as np
-from absl.testing import absltest
+import requests
+import tensorflow_datasets as tfds
+from absl.testing import absltest, parameterized
 
-from lro_jax.vision import prepare, sources
+from lro_jax.core.schema import UserError
+from lro_jax.vision import cifar10, prepare
 from tests import testing
+from tests.vision import archive
 
-PER_FILE = 4
-CLASSES = [f"class{i}" for i in range(10)]
-
-
-def batches():
-  """Six files of four records: labels [6, 4], images [6, 4, 32, 32, 3]."""
-  draw = np.random.default_rng(0)
-  return (
-    draw.integers(0, 10, (6, PER_FILE), np.uint8),
-    draw.integers(0, 256, (6, PER_FILE, 32, 32, 3), np.uint8),
-  )
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 
 
-def write_archive(path):
-  """An archive in the layout of the official one."""
-  labels, images = batches()
-  names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
-  content = {"batches.meta.txt": "\n".join(CLASSES).encode() + b"\n\n"}
-  for name, y, x in zip(names, labels, images, strict=True):
-    content[name] = b"".join(
-      bytes([label]) + image.transpose(2, 0, 1).tobytes()
-      for label, image in zip(y, x, strict=True)
-    )
-  with tarfile.open(path, "w:gz") as tar:
-    for name, data in content.items():
-      info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
-      info.size = len(data)
-      tar.addfile(info, io.BytesIO(data))
-
-
-def made_for(archive):
-  """The builder's class, with the checksum of this archive."""
-  from tensorflow_datasets.core.download import checksums
-
-  class Cifar10(prepare.builder_class(), skip_registration=True):
-    name = "cifar10"
-
-    url_infos = {
-      "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz": (
-        checksums.UrlInfo(
-          checksum=hashlib.sha256(archive.read_bytes()).hexdigest(),
-          size=archive.stat().st_size,
-          filename="cifar-10-binary.tar.gz",
-        )
-      )
-    }
-
-  return Cifar10
-
-
-class PrepareTest(absltest.TestCase):
-  @classmethod
-  def setUpClass(cls):
-    super().setUpClass()
-    folder = cls.enterClassContext(tempfile.TemporaryDirectory())
-    cls.folder = pathlib.Path(folder)
-    cls.archive = cls.folder / "own.tar.gz"
-    write_archive(cls.archive)
-    cls.data_dir = str(cls.folder / "data")
-    with warnings.catch_warnings():
-      warnings.simplefilter("ignore")
-      cls.said = prepare.prepare(
-        cls.data_dir, str(cls.archive), lambda: made_for(cls.archive)
-      )
-
-  def setUp(self):
-    super().setUp()
-    sources.read.cache_clear()
-
-  @property
-  def dataset(self):
-    return pathlib.Path(self.data_dir) / "cifar10" / "3.0.2"
-
-  def assert_reads_the_archive(self):
-    images = sources.read("cifar10", self.data_dir)
-    labels, pixels = batches()
-    np.testing.assert_array_equal(
-      images.x_train, pixels[:5].reshape(-1, 32, 32, 3)
-    )
-    np.testing.assert_array_equal(images.y_train, labels[:5].ravel())
-    np.testing.assert_array_equal(images.x_test, pixels[5])
-    np.testing.assert_array_equal(images.y_test, labels[5])
-    self.assertIn("CIFAR-10", images.label)
-
-  def test_what_was_prepared_reads_back_without_tensorflow(self):
-    self.assertIn("'train': 20", self.said)
-    self.assert_reads_the_archive()
-    self.assertNotIn("tensorflow", sys.modules)
-
-  def test_a_second_reading_takes_the_cache_until_the_files_change(self):
-    self.assert_reads_the_archive()
-    cache = self.dataset / sources.CACHE
-    sources.read.cache_clear()
-    with testing.forbidden(sources, "_read_split"):
-      self.assert_reads_the_archive()
-    (record,) = self.dataset.glob("*test*record*")
-    record.touch()
-    sources.read.cache_clear()
-    with (
-      testing.forbidden(sources, "_read_split"),
-      self.assertRaisesRegex(Exception, "cannot be read"),
-    ):
-      sources.read("cifar10", self.data_dir)
-    stamp = cache.stat().st_mtime_ns
-    self.assert_reads_the_archive()
-    self.assertGreater(cache.stat().st_mtime_ns, stamp)
-
-  def test_a_damaged_cache_is_written_again(self):
-    self.assert_reads_the_archive()
-    cache = self.dataset / sources.CACHE
-    whole = cache.read_bytes()
-    cache.write_bytes(whole[: len(whole) // 2])
-    sources.read.cache_clear()
-    self.assert_reads_the_archive()
-    self.assertEqual(len(cache.read_bytes()), len(whole))
-
-  def test_a_folder_that_takes_no_cache_is_read_all_the_same(self):
-    (self.dataset / sources.CACHE).unlink(missing_ok=True)
-    full = OSError(28, "No space left on device")
-    with mock.patch.object(sources.metrics, "write_bytes", side_effect=full):
-      self.assert_reads_the_archive()
-
-  def test_tfrecords_are_read_as_array_records_are(self):
-    from array_record.python import array_record_module
-
-    other = self.folder / "tf" / "cifar10" / "3.0.2"
-    other.mkdir(parents=True)
-    for path in self.dataset.iterdir():
-      if "array_record" not in path.name and path.name != sources.CACHE:
-        (other / path.name).write_bytes(path.read_bytes())
-    info = json.loads((other / "dataset_info.json").read_text())
-    info["fileFormat"] = "tfrecord"
-    (other / "dataset_info.json").write_text(json.dumps(info))
-    for path in self.dataset.glob("*array_record*"):
-      reader = array_record_module.ArrayRecordReader(str(path))
-      payloads = reader.read_all()
-      name = path.name.replace("array_record", "tfrecord")
-      with open(other / name, "wb") as file:
-        for payload in payloads:
-          file.write(struct.pack("<Q", len(payload)) + b"cccc")
-          file.write(payload + b"cccc")
-      reader.close()
-    theirs = sources.read("cifar10", str(self.folder / "tf"))
-    ours = sources.read("cifar10", self.data_dir)
-    for a, b in zip(ours, theirs, strict=True):
-      np.testing.assert_array_equal(a, b)
-
-  def test_preparing_again_says_that_it_is_there(self):
-    with testing.forbidden(prepare.tarfile, "open"):
-      said = prepare.prepare(self.data_dir, None)
-    self.assertIn("already", said)
-
-  def test_a_damaged_dataset_is_one_sentence(self):
-    other = self.folder / "bad" / "cifar10" / "3.0.2"
-    other.mkdir(parents=True)
-    for path in self.dataset.iterdir():
-      if path.name != sources.CACHE:
-        data = path.read_bytes()
-        if "train" in path.name:
-          data = data[: len(data) // 2]
-        (other / path.name).write_bytes(data)
-    testing.refusal(
-      self,
-      lambda: sources.read("cifar10", str(self.folder / "bad")),
-      "cannot be read",
-      "lro_jax.vision.prepare",
-    )
-
-
-class RefusalTest(absltest.TestCase):
+class PrepareTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-    self.data_dir = str(self.folder / "data")
+    self.data_dir = self.folder / "tfds"
+    self.tar = self.folder / "tiny.tar.gz"
 
-  def test_a_dataset_that_is_not_prepared_names_the_command(self):
-    testing.refusal(
-      self,
-      lambda: sources.read("cifar10", self.data_dir),
-      self.data_dir,
-      "python -m lro_jax.vision.prepare --data_dir=",
-      ".npz",
+  def prepare(self, content=None, tar=True, **kwargs):
+    """Prepares from an archive whose checksum is the registered one."""
+    archive.write(self.tar, archive.files() | (content or {}))
+    made = archive.builder_class(self.tar, **kwargs)
+    return prepare.prepare(
+      str(self.data_dir), str(self.tar) if tar else None, builder_class=made
     )
+
+  def test_what_is_written_reads_back_equal_to_the_archive(self):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+      said = self.prepare()
+    self.assertEmpty(printed.getvalue())
+    self.assertIn("20 training and 4 test images", said)
+    images = cifar10.read(str(self.data_dir))
+    for name, value in archive.arrays().items():
+      np.testing.assert_array_equal(getattr(images, name), value)
+      self.assertEqual(getattr(images, name).dtype, value.dtype)
+    self.assertStartsWith(
+      images.label, "The CIFAR-10 dataset consists of 60000"
+    )
+    self.assertNotIn("tensorflow", sys.modules)
+
+  def test_the_registered_builder_takes_it_for_its_own(self):
+    self.prepare()
+    builder = tfds.builder("cifar10", data_dir=self.data_dir)
+    self.assertTrue(builder.is_prepared())
+    self.assertEqual(builder.info.features["label"].names[3], "class3")
+    source = tfds.data_source(
+      "cifar10", data_dir=self.data_dir, split="test", download=False
+    )
+    ids = sorted(record["id"] for record in source)
+    self.assertEqual(ids, [b"test_%05d" % i for i in range(4)])
+    self.assertEqual(
+      {p.name for p in self.folder.iterdir()}, {"tfds", "tiny.tar.gz"}
+    )
+
+  def test_a_second_time_does_nothing_and_says_so(self):
+    self.prepare()
+    with testing.forbidden(prepare, "_write", "_check_archive"):
+      self.assertIn("already prepared", self.prepare())
+
+  def test_records_of_tensorflow_users_count_as_prepared(self):
+    self.prepare()
+    info = self.data_dir / "cifar10" / "3.0.2" / "dataset_info.json"
+    info.write_text(info.read_text().replace("array_record", "tfrecord"))
+    self.assertIn("already prepared", self.prepare())
+
+  def test_url_and_checksum_are_those_of_tensorflow_datasets(self):
+    builder = prepare.Cifar10(data_dir=self.data_dir)
+    url, info = builder.archive
+    self.assertEqual(url, URL)
+    self.assertEqual(
+      info.checksum,
+      "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    )
+    self.assertEqual(info.filename, "cifar-10-binary.tar.gz")
+
+  def test_without_an_archive_it_is_downloaded(self):
+    with (
+      mock.patch.object(prepare.requests, "get") as get,
+      mock.patch.object(prepare, "_write", side_effect=UserError("x")) as write,
+      contextlib.redirect_stderr(io.StringIO()) as printed,
+      self.assertRaises(UserError),
+    ):
+      self.prepare(tar=False)
+    get.assert_called_once()
+    self.assertIsNone(write.call_args.args[1])
+    self.assertEqual(printed.getvalue(), f"Downloading {URL}.\n")
+
+  def refused(self, call, *words):
+    text = testing.refusal(self, call, *words)
+    self.assertFalse((self.data_dir / "cifar10" / "3.0.2").exists())
+    return text
 
   def test_a_missing_archive_is_refused(self):
-    testing.refusal(
-      self,
-      lambda: prepare.prepare(self.data_dir, "missing.tar.gz"),
+    self.refused(
+      lambda: prepare.prepare(str(self.data_dir), "missing.tar.gz"),
       "--tar=missing.tar.gz",
-      "cifar-10-binary.tar.gz",
+      "no such file",
+      URL,
+    )
+    self.assertFalse(self.data_dir.exists())
+
+  def test_an_archive_of_another_checksum_is_refused(self):
+    archive.write(self.tar, archive.files())
+    self.refused(
+      lambda: prepare.prepare(str(self.data_dir), str(self.tar)),
+      f"{self.tar} is not the archive",
+      "c4a38c50a1bc5f3a",
+      URL,
+      "--tar=cifar-10-binary.tar.gz",
     )
 
-  def test_another_archive_is_refused_by_its_checksum(self):
-    archive = self.folder / "own.tar.gz"
-    write_archive(archive)
+  @parameterized.parameters(
+    ({"data_batch_3.bin": b"\1" * 5000}, "reshape"),
+    ({"data_batch_5.bin": b"\x0a" * 3073}, "data_batch_5.bin has a label"),
+    ({"test_batch.bin": None}, "test_batch.bin"),
+  )
+  def test_an_archive_of_other_content_is_refused(self, content, word):
+    self.refused(lambda: self.prepare(content), str(self.tar), "--tar", word)
+
+  def test_what_is_no_archive_is_refused(self):
+    self.tar.write_bytes(b"<html>not found</html>")
+    made = archive.builder_class(self.tar)
+    self.refused(
+      lambda: prepare.prepare(
+        str(self.data_dir), str(self.tar), builder_class=made
+      ),
+      str(self.tar),
+      "not the archive",
+    )
+
+  @parameterized.parameters(requests.ConnectionError, requests.Timeout)
+  def test_without_a_network_the_way_out_is_named_before_any_retry(self, error):
+    with (
+      mock.patch.object(prepare.requests, "get", side_effect=error),
+      testing.forbidden(prepare, "_write"),
+    ):
+      self.refused(
+        lambda: prepare.prepare(str(self.data_dir)),
+        error.__name__,
+        URL,
+        "--tar=cifar-10-binary.tar.gz",
+      )
+
+  def test_a_server_that_refuses_is_one_sentence(self):
+    answer = requests.Response()
+    answer.status_code, answer.raw = 404, io.BytesIO()
+    with (
+      mock.patch.object(prepare.requests, "get", return_value=answer),
+      testing.forbidden(prepare, "_write"),
+    ):
+      self.refused(
+        lambda: prepare.prepare(str(self.data_dir)), "HTTPError", "--tar="
+      )
+
+  def test_a_network_that_fails_on_the_way_is_one_sentence(self):
+    lost = requests.ConnectionError("reset")
+    with mock.patch.object(prepare, "_write", side_effect=lost):
+      self.refused(self.prepare, "Cannot download", "--tar=")
+
+  @parameterized.parameters(
+    lambda path: path.unlink(), lambda path: path.write_text("{")
+  )
+  def test_a_damaged_dataset_is_to_be_deleted_first(self, damage):
+    self.prepare()
+    folder = self.data_dir / "cifar10"
+    damage(folder / "3.0.2" / "dataset_info.json")
     testing.refusal(
-      self,
-      lambda: prepare.prepare(self.data_dir, str(archive)),
-      "checksum",
-      "--tar",
+      self, self.prepare, str(folder), "damaged", "delete that folder"
     )
 
-  def test_no_network_is_one_sentence_that_names_the_way_out(self):
-    class Offline(prepare.builder_class(), skip_registration=True):
-      name = "cifar10"
+  def test_a_folder_that_cannot_be_is_refused(self):
+    self.data_dir.write_text("a file")
+    text = testing.refusal(self, self.prepare, str(self.data_dir), "--data_dir")
+    self.assertIn("File exists", text)
 
-      def download_and_prepare(self, **kwargs):
-        raise ConnectionError("no route to host")
+  def test_a_disk_without_room_is_refused_before_writing(self):
+    with testing.forbidden(prepare, "_write"):
+      self.refused(
+        lambda: self.prepare(size=10**18), "1000000000000 MB", "free"
+      )
 
-    testing.refusal(
-      self,
-      lambda: prepare.prepare(self.data_dir, None, lambda: Offline),
-      "no route to host",
-      "--tar",
+  @parameterized.parameters(
+    OSError(28, "No space left on device"),
+    RuntimeError("write() failed: No space left on device"),
+  )
+  def test_a_disk_that_fills_on_the_way_is_one_sentence(self, full):
+    with mock.patch.object(
+      prepare.Cifar10, "_generate_examples", side_effect=full
+    ):
+      self.refused(self.prepare, "No space left on device", "--data_dir")
+
+
+class CommandTest(absltest.TestCase):
+  def command(self, *arguments):
+    return subprocess.run(
+      [sys.executable, "-m", "lro_jax.vision.prepare", *arguments],
+      cwd=pathlib.Path(__file__).parents[2],
+      capture_output=True,
+      text=True,
+      check=False,
     )
+
+  def test_the_command_ends_in_one_line_and_a_status(self):
+    with tempfile.TemporaryDirectory() as name:
+      folder = pathlib.Path(name)
+      archive.prepared(folder)
+      done = self.command(f"--data_dir={folder / 'tfds'}")
+      missing = self.command(f"--data_dir={folder / 'new'}", "--tar=no.tar.gz")
+    self.assertEqual((done.returncode, done.stderr), (0, ""))
+    self.assertRegex(done.stdout, r"^CIFAR-10 is already prepared in .*\n$")
+    self.assertEqual((missing.returncode, missing.stdout), (1, ""))
+    self.assertRegex(missing.stderr, r"^Error: Got --tar=no.tar.gz, .*\n$")
+
+  def test_without_a_folder_the_command_says_what_to_write(self):
+    ended = self.command()
+    self.assertEqual(ended.returncode, 1)
+    self.assertRegex(ended.stderr, r"^Error: Flag --data_dir is missing.*\n$")
 
 
 if __name__ == "__main__":

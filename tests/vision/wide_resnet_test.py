@@ -9,6 +9,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from lro_jax.core.schema import UserError
+from lro_jax.vision import noise as noise_lib
 from lro_jax.vision import wide_resnet
 
 IMAGE = (32, 32, 3)
@@ -204,7 +205,7 @@ class ForwardTest(parameterized.TestCase):
     params, stats = weights()
     noise = None
     if noise_shape:
-      noise = wide_resnet.sample_noise(
+      noise = noise_lib.sample(
         jax.random.key(5),
         net(),
         IMAGE,
@@ -268,7 +269,7 @@ class NoiseTest(parameterized.TestCase):
     ("example", (4, 32, 32, 1)),
   )
   def test_shape_of_the_first_map(self, shape, expected):
-    noise = wide_resnet.sample_noise(
+    noise = noise_lib.sample(
       jax.random.key(0),
       net(),
       IMAGE,
@@ -280,7 +281,7 @@ class NoiseTest(parameterized.TestCase):
     self.assertLen(noise, 13)
 
   def test_std_of_the_draws(self):
-    noise = wide_resnet.sample_noise(
+    noise = noise_lib.sample(
       jax.random.key(0), net(), IMAGE, std=0.4, shape="channel"
     )
     flat = np.concatenate([np.ravel(x) for x in noise])
@@ -290,7 +291,7 @@ class NoiseTest(parameterized.TestCase):
 
   def test_an_examples_map_follows_its_index_not_its_place(self):
     draw = functools.partial(
-      wide_resnet.sample_noise,
+      noise_lib.sample,
       jax.random.key(0),
       net(10),
       IMAGE,

@@ -1,0 +1,99 @@
+"""What each field of a vision config may hold."""
+
+from lro_jax.core import schema
+from lro_jax.core.schema import Rule, choice, integer, real
+from lro_jax.vision import data, noise, patches
+
+DTYPES = ("float32", "bfloat16")
+PER_STEP, PER_EPOCH = "step", "epoch"
+
+
+def _is_duration(value) -> bool:
+  return schema.duration().accepts(value)
+
+
+def _durations() -> Rule:
+  return Rule(
+    "a tuple of durations such as ('29 epochs',), or ()",
+    lambda v: isinstance(v, tuple) and all(_is_duration(x) for x in v),
+  )
+
+
+def _per_channel(low: float) -> Rule:
+  return Rule(
+    f"a tuple of numbers > {low:g}, one for each channel",
+    lambda v: (
+      isinstance(v, tuple)
+      and len(v) in (1, 3)
+      and all(schema.is_real(x) and x > low for x in v)
+    ),
+  )
+
+
+def _name() -> Rule:
+  return Rule("a string, or ''", lambda v: isinstance(v, str))
+
+
+def _yes_or_no() -> Rule:
+  return Rule("True or False", lambda v: isinstance(v, bool))
+
+
+SCHEMA = {
+  "name": schema.text(),
+  "track": choice("vision"),
+  "seeds": schema.seeds_rule(),
+  "data.source": Rule(
+    f"{data.CIFAR10!r}, {data.SYNTHETIC!r}, or a path that ends in .npz",
+    lambda v: (
+      isinstance(v, str)
+      and (v in (data.CIFAR10, data.SYNTHETIC) or v.endswith(".npz"))
+    ),
+  ),
+  "data.dir": _name(),
+  "data.num_train": integer(0),
+  "data.num_validation": integer(0),
+  "data.num_test": integer(0),
+  "data.mean": _per_channel(-1.0),
+  "data.std": _per_channel(0.0),
+  "patches.enabled": _yes_or_no(),
+  "patches.size": integer(1),
+  "patches.z_std": real(0),
+  "patches.zeta_bound": real(0),
+  "patches.coefficient_bound": real(0),
+  "patches.probability": real(0, 1),
+  "patches.split": choice(patches.BERNOULLI, patches.EXACT),
+  "patches.patch_only_probability": real(0, 1),
+  "patches.rule": choice(patches.REPLACE, patches.ADD),
+  "patches.bank": _name(),
+  "model.depth": integer(1),
+  "model.widen_factor": integer(1),
+  "model.dtype": choice(*DTYPES),
+  "optim.learning_rate": real(0, open_low=True),
+  "optim.anneal_factor": real(0, 1, open_low=True),
+  "optim.anneal_at": _durations(),
+  "optim.momentum": real(0, 1, open_high=True),
+  "optim.nesterov": _yes_or_no(),
+  "optim.weight_decay": real(0),
+  "optim.grad_noise_std": real(0),
+  "act_noise.std": real(0),
+  "act_noise.shape": choice(noise.SHARED, noise.CHANNEL, noise.EXAMPLE),
+  "act_noise.anneal_factor": real(0, 1),
+  "act_noise.anneal_at": _durations(),
+  "act_noise.decay": real(0, 1, open_low=True),
+  "act_noise.decay_every": choice(PER_STEP, PER_EPOCH),
+  "train.max": schema.duration(),
+  "train.batch_size": integer(1, 2**20),
+  "train.steps_per_call": integer(1),
+  "train.num_devices": integer(0),
+  "eval.per_decade": integer(0, 1000),
+  "eval.every": Rule(
+    "a duration such as '1 epochs', or 'never'",
+    lambda v: v == "never" or _is_duration(v),
+  ),
+  "eval.batch_size": integer(1),
+  "eval.num_train": integer(1),
+  "eval.num_probe": integer(1),
+  "eval.reestimate_batch_norm": _yes_or_no(),
+  "checkpoint.minutes": real(0),
+  "checkpoint.keep": integer(1),
+}
