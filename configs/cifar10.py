@@ -42,7 +42,6 @@ def authors():
       },
     }
   )
-  # The rate that follows falls; with a shorter run it must not.
   return c
 
 
@@ -56,7 +55,7 @@ def paper():
 def control():
   """H.2's controls: what a fifth of the images, and all, give without patch."""
   c = vision.base("cifar10_control")
-  c.train.max = "60 epochs"  # paper, H.2
+  c.train.max = "60 epochs"  # ours: as H.2 has it for the patch runs
   c.arms = ConfigDict(
     {
       "large": {
@@ -76,7 +75,7 @@ def control():
 
 
 def cpu():
-  """Large and small rate of a size for two cores; every number here is ours."""
+  """The three arms at a size for two cores; every number here is ours."""
   c = authors()
   c.name = "cifar10_cpu"
   c.data.update(num_train=10000, num_test=2000)

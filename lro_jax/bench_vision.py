@@ -21,14 +21,15 @@ AT_MOST = 60.0
 def run_config(config: ConfigDict) -> ConfigDict:
   """The first run of a config, on images that need no dataset. Ours.
 
-  Net, batch, dtype, noise and patches are the run's own; the images, as many as
-  two batches, are synthetic, which changes nothing of what a step does.
+  Net, batch, dtype, noise and patches are the run's own, on one device; the
+  images are synthetic, which changes nothing of what a step does.
   """
   runs = config_lib.expand(config, vision.SCHEMA, seeds_apart=True)
   c = ConfigDict(runs[0].config.to_dict())
   c.data.update(source=data.SYNTHETIC, dir="", num_validation=0)
   size = c.train.batch_size
   c.data.update(num_train=0, num_test=0)
+  c.patches.bank = ""
   c.optim.anneal_at = c.act_noise.anneal_at = ()
   c.train.max = "1000 epochs"
   c.eval.update(num_train=size, num_probe=size)

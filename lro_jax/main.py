@@ -158,7 +158,7 @@ def _refuse_to_drop_runs(workdir: pathlib.Path, record: dict) -> None:
 
 
 def experiment_record(config: ConfigDict, runs: list[Run]) -> dict:
-  """What experiment.json says: name, arms, cells and runs in order. Ours."""
+  """What experiment.json says: name, track, arms, cells, command. Ours."""
   return {
     "name": config.name,
     "track": config.track,
@@ -204,8 +204,9 @@ def main() -> None:
   only = flags.DEFINE_string(
     "only",
     "*",
-    "Which runs to do, a pattern over arm/cell: 'large/*'. Several hosts with"
-    " disjoint patterns share one experiment.",
+    "Which runs to do, a pattern over arm/cell, with images arm/cell/seed_k:"
+    " 'large/*', '*/seed_1'. Several hosts with disjoint patterns share one"
+    " experiment.",
   )
 
   diff = flags.DEFINE_string(

@@ -56,11 +56,13 @@ def diff(names: tuple[str, str], expand, only: str | None = None) -> str:
   """
   modules = experiments()
   if only is not None:
-    name = f"configs/{pathlib.Path(only.partition(':')[0]).name}"
-    if name not in modules:
+    file = pathlib.Path(only.partition(":")[0])
+    name = f"configs/{file.name}"
+    own = pathlib.Path(configs.__path__[0]) / file.name
+    if name not in modules or (file.exists() and not file.samefile(own)):
       raise UserError(
-        f"Got --config={only}{nearest(name, modules)}: --diff compares presets"
-        f" of {', '.join(modules)}."
+        f"Got --config={only}{nearest(only, modules)}: --diff compares presets"
+        f" of this project's {', '.join(modules)}."
       )
     modules = {name: modules[name]}
   blocks = []

@@ -4,10 +4,12 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from lro_jax import bench_device, bench_theory
+from lro_jax import bench_device, bench_theory, bench_vision
 from lro_jax.core import timing
 from lro_jax.core.schema import UserError
+from lro_jax.vision import wide_resnet
 from tests import testing
+from tests.vision import small
 
 
 class SecondsTest(parameterized.TestCase):
@@ -67,6 +69,45 @@ class RowsTest(absltest.TestCase):
     flops = 4 * (40 * 10 * 6 + 3 * 2 * 6)
     self.assertAlmostEqual(row["forward_backward_gflops"] * 1e9, flops)
     self.assertEqual([row["rows_w"], row["rows_v"]], [6, 6])
+
+
+class ImagesTest(absltest.TestCase):
+  def test_speed_and_shares_follow_from_the_time_of_a_step(self):
+    config = small.experiment()
+    costs = {"seconds": 0.5, "compile_seconds": 3.0}
+    with (
+      mock.patch.object(bench_vision, "seconds_per_step", return_value=costs),
+      mock.patch.object(
+        bench_device, "matrix_product_flops_per_second", return_value=1e10
+      ),
+      mock.patch.object(bench_vision, "_beside_torch", return_value={}),
+    ):
+      out = bench_vision.run(config)
+    self.assertEqual(out["images_per_second"], 16 / 0.5)
+    net = wide_resnet.WideResNet(10, 1, 10)
+    flops = wide_resnet.forward_flops(net, (32, 32, 3))
+    self.assertEqual(out["forward_flops_per_image"], flops)
+    self.assertAlmostEqual(
+      out["share_of_matrix_product"], 3 * flops * 32 / 1e10
+    )
+
+  def test_a_step_is_timed_on_images_that_need_no_dataset(self):
+    config = small.experiment({"data.source": "cifar10"})
+    run = bench_vision.run_config(config)
+    self.assertEqual(run.data.source, "synthetic")
+    self.assertEqual(run.train.batch_size, 16)
+    # Calls are made, once each.
+    with mock.patch.object(
+      bench_vision.timing, "seconds", side_effect=lambda call, **kw: call() or 1
+    ):
+      cost = bench_vision.seconds_per_step(run)
+    self.assertEqual(cost["seconds"], 1)
+
+  def test_without_pytorch_there_is_no_peer(self):
+    net = wide_resnet.WideResNet(10, 1, 10)
+    with mock.patch.dict("sys.modules", {"lro_jax.bench_torch": None}):
+      got = bench_vision._beside_torch(net, (32, 32, 3), 4, 1.0)
+    self.assertEqual(got, {})
 
 
 if __name__ == "__main__":

@@ -17,6 +17,12 @@ MISTAKES = (
     "name one of",
     "paper",
   ),
+  (
+    (W, "--config=configs/patches.py:autors"),
+    "'autors'",
+    "authors, paper, cpu, smoke",
+  ),
+  (("--diff=authors",), "--diff=authors", "two presets"),
   ((W, "--config=configs/theori.py"), "configs/theori.py"),
   ((W, "--config=configs/theori.py", "--config.smoke"), "configs/theori.py"),
   ((W, LIMIT, "--config.data.dimm=3"), "--config.data.dimm", '"dim"'),

@@ -11,6 +11,7 @@ from absl.testing import absltest, parameterized
 from lro_jax import main
 from lro_jax.core import folders, loop, metrics
 from tests import testing
+from tests.vision import small
 
 PRESETS = (
   "default",
@@ -250,6 +251,23 @@ class RefusedLaterTest(RefusedTestCase):
     with mock.patch.object(loop, "run", side_effect=error):
       with self.assertRaises(jax.errors.JaxRuntimeError):
         main.run_all(testing.experiment("network", testing.TINY), self.workdir)
+
+  def test_out_of_memory_with_images_names_their_fields(self):
+    error = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 4 of 3 bytes")
+    with mock.patch.object(loop, "run", side_effect=error):
+      self.refused(
+        small.experiment(), "seed_0", "train.batch_size", "model.dtype"
+      )
+
+  @parameterized.parameters(
+    ({"patches.size": 33}, "patches.size 33"),
+    ({"data.source": "cifar10", "data.dir": "nowhere"}, "is not prepared in"),
+    ({"data.source": "nowhere.npz"}, "no such file"),
+    ({"train.batch_size": 61}, "train.batch_size 61"),
+  )
+  def test_images_are_looked_at_before_any_run_begins(self, fields, word):
+    with testing.forbidden(loop, "run"):
+      self.refused(small.experiment(fields), word)
 
 
 if __name__ == "__main__":

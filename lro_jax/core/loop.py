@@ -145,7 +145,13 @@ def _run(
     every=every,
     marks=task.marks.values(),
   )
-  fingerprint = checkpoint.fingerprint(metrics.plain(config.to_dict()))
+  # Of the data as well: a config names a file, not what is in it.
+  fingerprint = checkpoint.fingerprint(
+    metrics.plain(
+      {"config": config.to_dict()}
+      | {name: task.facts.get(name) for name in ("data", "patches")}
+    )
+  )
   compiled = steps.compile_task(task, devices)
   record = {
     "name": name,
@@ -166,8 +172,9 @@ def _run(
     restored = checkpoints.restore(compiled.fetch(carry))
     if restored is not None and restored.note["fingerprint"] != fingerprint:
       raise UserError(
-        f"The checkpoint in {folder} belongs to another config: choose another"
-        " --workdir."
+        f"The checkpoint in {folder} belongs to another config, or to other"
+        " data or patches under the same name: choose another --workdir, or put"
+        " them back."
       )
     if restored is not None:
       carry = compiled.put(restored.tree)

@@ -5,9 +5,10 @@ metrics.jsonl has one flat JSON object per evaluation and seed, so that
 
   {"step": 400, "seed": 0, "event": null, "train_loss/m1": 0.41, ...}
 
-`event` names the latch that closed at this step ('anneal', 'stop', 'diverge'),
-or is null for a scheduled evaluation. Times stand in run.json only: an
-interrupted and continued run writes the same metrics.jsonl byte for byte.
+`event` names the latch that closed at this step ('anneal', 'stop', 'diverge')
+or the milestone known beforehand that this evaluation stands at, and is null
+otherwise. Times stand in run.json only: an interrupted and continued run writes
+the same metrics.jsonl byte for byte, where the device repeats its sums.
 """
 
 import io
@@ -54,12 +55,12 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
   os.replace(partial, path)
 
 
-def npz(content: dict[str, np.ndarray], *, compressed: bool = True) -> bytes:
+def npz(content: dict[str, np.ndarray]) -> bytes:
   """The bytes of an .npz without pickles. Ours."""
   buffer = io.BytesIO()
   if any(np.asarray(array).dtype.hasobject for array in content.values()):
     raise TypeError("an array of Python objects would be pickled")
-  (np.savez_compressed if compressed else np.savez)(buffer, **content)
+  np.savez_compressed(buffer, **content)
   return buffer.getvalue()
 
 

@@ -1,11 +1,11 @@
-"""Compiles a Task: jit, pmap, vmap over seeds and donation of steps stand here.
+"""Compiles a Task: jit, pmap, loops and donation of steps stand here.
 
 Many updates run in one device loop, so that Python is not met per step. The
 loop is a `lax.while_loop`, not a scan: its length is an argument, so a single
 compilation serves every distance between two evaluations, and it ends by
 itself when all seeds are done. A Task that forbids the device loop has the same
-step called from Python, which runs ahead of the device and waits for nothing
-but the step before the last.
+step called from Python, which asks where the run stands once per call and then
+stays two steps ahead of the device.
 
 Each seed stops at its own exact step: from then on its state is no longer
 replaced. When a latch closes, the state *before* that update is evaluated
@@ -268,8 +268,9 @@ def compile_task(task: Task, devices: int) -> Compiled:
 
   def call_for_each_step(carry, until, fresh):
     handles: collections.deque = collections.deque()
+    at, over = fetch((carry.state.step, is_over(carry.state)))
     # At least once: a call is what empties the sums and gives a handle.
-    first = min(int(np.min(fetch(carry.state.step))), until - 1)
+    first = until - 1 if over.all() else min(int(at.min()), until - 1)
     for _ in range(first, until):
       carry, handle = call(carry, until, fresh)
       handles.append(handle)

@@ -2,5 +2,5 @@
 
 Reading order, and the order in which files may import each other:
 images, cifar10, data, prepare, patches, batch_norm, wide_resnet, noise, fields,
-settings, patched, training, sets, evaluation, task.
+patched, settings, training, sets, evaluation, task.
 """

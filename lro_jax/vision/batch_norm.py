@@ -55,9 +55,10 @@ class BatchNorm(nn.Module):
     else:
       mean, var = running["mean"].value, running["var"].value
     factor = scale * jax.lax.rsqrt(var + EPSILON)
-    # One multiply-add per entry, in the dtype of the activations.
     shift = bias - mean * factor
-    return x * factor.astype(x.dtype) + shift.astype(x.dtype)
+    # In float32: the gradients of factor and shift are sums over all pixels,
+    # which bfloat16 could not hold.
+    return (x.astype(jnp.float32) * factor + shift).astype(x.dtype)
 
 
 def moments(
@@ -86,4 +87,6 @@ def moments(
   if axis_name is not None:
     count, sums = jax.lax.psum((count, sums), axis_name)
   mean, square = (total / jnp.maximum(count, 1) for total in sums)
-  return count, mean, jnp.maximum(square - jnp.square(mean), 0)
+  var = square - jnp.square(mean)
+  # No maximum: on a CPU XLA's may turn a NaN into 0.
+  return count, mean, jnp.where(var < 0, 0.0, var)

@@ -45,6 +45,13 @@ def read(data_dir: str) -> Images:
       with quiet():
         arrays = _read_split(builder, "train") | _read_split(builder, "test")
       _to_cache(folder, stamp, arrays)
+  except MemoryError:
+    raise
+  except (PermissionError, ImportError) as error:
+    raise UserError(
+      f"CIFAR-10 in {folder} cannot be read ({first_line(error)}): see that it"
+      " may be read, and that tensorflow-datasets is installed whole."
+    ) from error
   except Exception as error:  # the readers raise many kinds
     raise _unreadable(folder, error) from error
   return Images(**arrays, label=label, num_classes=NUM_CLASSES)
@@ -87,6 +94,8 @@ def _builder(data_dir: str) -> Any:
     with quiet():
       builder = tfds.builder(CIFAR10, data_dir=data_dir or None)
       prepared = builder.is_prepared()
+  except MemoryError:
+    raise
   except Exception as error:  # what a damaged folder raises is not documented
     place = data_dir or tfds.core.constants.DATA_DIR
     raise _unreadable(pathlib.Path(place) / CIFAR10, error) from error

@@ -18,8 +18,8 @@ from lro_jax.vision.cifar10 import CIFAR10
 from lro_jax.vision.images import Images
 
 SYNTHETIC = "synthetic"
-# Far from the small numbers that other draws of these streams use.
-SPLIT_TAG = 2**30 + 2
+# Draws of the DATA and EVAL streams, far from the small numbers of others.
+MEMBER_TAG, BANK_TAG, SPLIT_TAG = 2**30, 2**30 + 1, 2**30 + 2
 
 
 class Split(NamedTuple):
@@ -52,6 +52,24 @@ def read(source: str, data_dir: str) -> Images:
   if source == CIFAR10:
     return cifar10.read(data_dir)
   return images_lib.read_npz(source)
+
+
+def statistics(
+  x: np.ndarray,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Mean and standard deviation of each channel's pixels. Paper, H.
+
+  Args:
+    x: uint8 [n, h, w, ch].
+  """
+  # By counting: exact, and no copy of the images in floats.
+  mean, std = [], []
+  level = np.arange(256)
+  for channel in np.moveaxis(x, -1, 0):
+    share = np.bincount(channel.ravel(), minlength=256) / channel.size
+    mean.append(float(share @ level))
+    std.append(float(np.sqrt(share @ (level - mean[-1]) ** 2)))
+  return tuple(mean), tuple(std)
 
 
 def normalize(
@@ -109,16 +127,11 @@ def split(
         f"Got {field} {asked}, but there are {there}: ask for at most that, or"
         " 0 for all."
       )
-  if num_train or num_validation:
-    order = _order(seed, Stream.DATA, total)
-    held, rest = order[:num_validation], order[num_validation:]
-    train = rest[:num_train] if num_train else np.sort(rest)
-  else:
-    held, train = np.arange(0), np.arange(total)
-  test = np.arange(total_test)
-  if num_test:
-    test = _order(seed, Stream.EVAL, total_test)[:num_test]
-  return Split(train, held, test)
+  order = _order(seed, Stream.DATA, total)
+  held, rest = order[:num_validation], order[num_validation:]
+  test = _order(seed, Stream.EVAL, total_test)
+  # Drawn even where all are taken: the first few of them are scored apart.
+  return Split(rest[: num_train or None], held, test[: num_test or None])
 
 
 def digest(images: Images, split: Split) -> str:

@@ -100,7 +100,8 @@ def reestimate(
 
   Ours: a net trained under noise is else scored with statistics gathered under
   it. The examples are those of groups train/...; each batch of them counts by
-  its size.
+  its size. On several devices the same examples fall into other batches, so
+  that the variances within them differ a little.
 
   Args:
     setup: the run's.

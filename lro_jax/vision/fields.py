@@ -19,13 +19,13 @@ def _durations() -> Rule:
   )
 
 
-def _per_channel(low: float) -> Rule:
+def _per_channel(rule: Rule) -> Rule:
   return Rule(
-    f"a tuple of numbers > {low:g}, one for each channel",
+    f"() or a tuple of 1 or 3 entries, each {rule.allowed}",
     lambda v: (
       isinstance(v, tuple)
-      and len(v) in (1, 3)
-      and all(schema.is_real(x) and x > low for x in v)
+      and len(v) in (0, 1, 3)
+      and all(rule.accepts(x) for x in v)
     ),
   )
 
@@ -53,8 +53,8 @@ SCHEMA = {
   "data.num_train": integer(0),
   "data.num_validation": integer(0),
   "data.num_test": integer(0),
-  "data.mean": _per_channel(-1.0),
-  "data.std": _per_channel(0.0),
+  "data.mean": _per_channel(real(0, 255)),
+  "data.std": _per_channel(real(0, 255, open_low=True)),
   "patches.enabled": _yes_or_no(),
   "patches.size": integer(1),
   "patches.z_std": real(0),

@@ -6,69 +6,103 @@ import numpy as np
 
 from lro_jax.core import prng
 from lro_jax.core.prng import Stream
-from lro_jax.core.schema import UserError
+from lro_jax.core.schema import ConfigDict
 from lro_jax.vision import data as data_lib
 from lro_jax.vision import patches
+from lro_jax.vision.data import BANK_TAG, MEMBER_TAG, Split
+from lro_jax.vision.images import Images
+from lro_jax.vision.patches import Bank
 
 NUM_FIGURE_4 = 6
 
 
-def members(config, seed: int, total: int, index, stream: Stream):
-  """Which examples of `index` carry the patch, bool [n]."""
-  key = jax.random.fold_in(
-    prng.stream_key(prng.root_key(seed), stream), MEMBER_TAG
-  )
-  # Drawn for the whole dataset: a subset keeps what its examples have.
+def members(
+  config: ConfigDict, *, total: int, index: np.ndarray, stream: Stream
+) -> np.ndarray:
+  """Which examples carry the patch, bool [n]. H.2.
+
+  Args:
+    config: a run's config, of one seed.
+    total: examples of the dataset; a draw is made for each, so that with split
+      'bernoulli' a subset keeps the members it has.
+    index: places in the dataset, [n].
+    stream: DATA for training examples, EVAL for test images.
+  """
+  (seed,) = config.seeds
+  key = prng.stream_key(prng.root_key(seed), stream)
+  key = jax.random.fold_in(key, MEMBER_TAG)
   uniform = np.asarray(jax.random.uniform(key, (total,)))[index]
-  return patches.membership(
-    uniform, config.patches.probability, config.patches.split
+  p = config.patches
+  return patches.membership(uniform, p.probability, p.split)
+
+
+def load(
+  config: ConfigDict, images: Images, split: Split
+) -> tuple[Bank, np.ndarray]:
+  """The saved patches that a config names, and whose they are, [n]. Ours.
+
+  Raises:
+    UserError: see `patches.load`.
+  """
+  bank, member, _ = patches.load(
+    config.patches.bank,
+    size=config.patches.size,
+    channels=images.x_train.shape[-1],
+    num_classes=images.num_classes,
+    needed=split.train_index,
   )
+  return bank, member
 
 
-# Far from the tags that other draws of these streams use.
-MEMBER_TAG, BANK_TAG = 2**30, 2**30 + 1
-
-
-def bank_of(config, seed, images, split):
-  """Bank, and which training examples carry its patch."""
-  channels = images.x_train.shape[-1]
+def bank_of(
+  config: ConfigDict, images: Images, split: Split
+) -> tuple[Bank, np.ndarray]:
+  """The run's patches, and which training examples carry one, [n]. H.2."""
   p = config.patches
   if p.bank:
-    bank, saved, index = patches.load(
-      p.bank,
-      size=p.size,
-      channels=channels,
-      num_classes=images.num_classes,
-    )
-    known = dict(zip(index.tolist(), saved.tolist(), strict=True))
-    lacking = [i for i in split.train_index.tolist() if i not in known]
-    if lacking:
-      raise UserError(
-        f"patches.bank {p.bank} says nothing of {len(lacking)} of this run's"
-        f" training examples (the first is number {lacking[0]}): use the"
-        " data.num_train and seeds it was saved with."
-      )
-    return bank, np.array([known[i] for i in split.train_index.tolist()])
-  key = jax.random.fold_in(
-    prng.stream_key(prng.root_key(seed), Stream.DATA), BANK_TAG
-  )
+    return load(config, images, split)
+  (seed,) = config.seeds
+  key = prng.stream_key(prng.root_key(seed), Stream.DATA)
   bank = patches.sample_bank(
-    key,
+    jax.random.fold_in(key, BANK_TAG),
     size=p.size,
-    channels=channels,
+    channels=images.x_train.shape[-1],
     num_classes=images.num_classes,
     z_std=p.z_std,
     zeta_bound=p.zeta_bound,
   )
-  total = len(images.x_train)
-  return bank, members(config, seed, total, split.train_index, Stream.DATA)
+  member = members(
+    config,
+    total=len(images.x_train),
+    index=split.train_index,
+    stream=Stream.DATA,
+  )
+  return Bank(*(np.asarray(x) for x in bank)), member
 
 
-def figure_4(setup, bank, sets) -> dict[str, np.ndarray]:
-  """Some test images with and without the patch, in pixel units, unclipped."""
-  label = sets.jobs.label[:NUM_FIGURE_4]
-  shown = jnp.asarray(sets.images[:NUM_FIGURE_4])
-  x = data_lib.normalize(shown, setup.mean, setup.std)
+def figure_4(
+  bank: Bank,
+  image: np.ndarray,
+  label: np.ndarray,
+  *,
+  mean: tuple[float, ...],
+  std: tuple[float, ...],
+  rule: str,
+) -> dict[str, np.ndarray]:
+  """Images with and without their patch, in pixel units, unclipped. Figure 4.
+
+  Args:
+    bank: the patches.
+    image: uint8 [m, h, w, ch].
+    label: their classes, [m].
+    mean: of the pixels.
+    std: of the pixels.
+    rule: see `patches.render`.
+
+  Returns:
+    What a run's patches.npz has of them, by name.
+  """
+  x = data_lib.normalize(jnp.asarray(image), mean, std)
   yes, one = jnp.ones(len(label), bool), jnp.ones(len(label))
   kinds = {
     "clean": patches.clean(jnp.asarray(label)),
@@ -77,10 +111,9 @@ def figure_4(setup, bank, sets) -> dict[str, np.ndarray]:
     "patch only, z + zeta": patches.Recipe(~yes, yes, one, label),
   }
   made = [
-    patches.render(bank, x, recipe, rule=setup.patch.rule)
-    for recipe in kinds.values()
+    patches.render(bank, x, recipe, rule=rule) for recipe in kinds.values()
   ]
-  pixels = np.stack(made, 1) * np.float32(setup.std) + np.float32(setup.mean)
+  pixels = np.stack(made, 1) * np.float32(std) + np.float32(mean)
   return {
     "figure_4": pixels.astype(np.float32),
     "figure_4_kinds": np.array(list(kinds)),

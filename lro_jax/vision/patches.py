@@ -4,7 +4,7 @@ Paper: Section 6 and H.2; authors' code: data_util.py. Letters of H.2:
 
   z        what all patches share, N(0, sigma_z^2) per pixel and channel
   zeta_y   what tells class y, uniform in [-beta, beta] per pixel and channel
-  alpha    patch-only images carry z + c zeta_y, c uniform in (-alpha, alpha)
+  alpha    patch-only images carry z + c zeta_y, c uniform in [-alpha, alpha)
 
 All of it is in normalised units: pixels after mean and deviation are taken out.
 What becomes of one image is a `Recipe`; training draws one for each example and
@@ -131,7 +131,7 @@ def sample_recipe(
 ) -> Recipe:
   """Draws what an epoch makes of each example. H.2; authors' PatchAugmentFixed.
 
-  A member shows its patch alone, z + c zeta_y with c uniform in (-alpha,
+  A member shows its patch alone, z + c zeta_y with c uniform in [-alpha,
   alpha), or otherwise with the image, z +- zeta_y with a fair sign.
 
   Args:
@@ -182,11 +182,14 @@ def render(bank: Bank, x: Array, recipe: Recipe, *, rule: str) -> Array:
 
 
 def load(
-  path: str, *, size: int, channels: int, num_classes: int
+  path: str,
+  *,
+  size: int,
+  channels: int,
+  num_classes: int,
+  needed: np.ndarray | None = None,
 ) -> tuple[Bank, np.ndarray, np.ndarray]:
-  """A saved bank, and which examples of the dataset carried its patch.
-
-  Ours.
+  """A saved bank, and which examples of the dataset carry its patch. Ours.
 
   Args:
     path: a run's patches.npz, or a file with z, zeta, membership [n] and index
@@ -194,18 +197,23 @@ def load(
     size: side of the patch that the config has.
     channels: of the images.
     num_classes: of the dataset.
+    needed: places in the dataset to speak of, [k]; those of the file if None.
 
   Returns:
-    The bank, membership bool [n], index [n].
+    The bank, membership bool [k], index [k].
 
   Raises:
-    UserError: no such file, not such a file, or of other sizes.
+    UserError: no such file, not such a file, of other sizes, or one that does
+      not speak of what is needed.
   """
   try:
     file = metrics.read_npz(pathlib.Path(path))
     names = ("z", "zeta", "membership", "index")
+    lacking = [name for name in names if name not in file]
+    if lacking:
+      raise ValueError(f"it lacks {', '.join(lacking)}")
     z, zeta, member, index = (file[name] for name in names)
-  except (ValueError, KeyError) as error:
+  except ValueError as error:
     raise UserError(
       f"Cannot read patches.bank {path} ({error}): name a"
       f" {FILE} from a run's folder, or leave it empty to draw new patches."
@@ -221,14 +229,27 @@ def load(
     and member.ndim == 1
     and member.dtype == bool
     and index.dtype.kind in "iu"
+    and len(np.unique(index)) == len(index)
   )
   if not good:
     raise UserError(
       f"patches.bank {path} has z {z.shape}, zeta {zeta.shape}, membership"
       f" {member.shape} and index {index.shape}: needed are finite z {shape},"
       f" zeta {(num_classes, *shape)}, and membership (bool) and index"
-      " (integers) of one length; set patches.size or choose another file."
+      " (distinct integers) of one length; set patches.size or choose another"
+      " file."
     )
+  if needed is not None:
+    unknown = np.setdiff1d(needed, index)
+    if unknown.size:
+      raise UserError(
+        f"patches.bank {path} says nothing of {unknown.size} of this run's"
+        f" training examples (number {unknown[0]} is one): use the"
+        " data.num_train and the seed it was saved with."
+      )
+    order = np.argsort(index)
+    member = member[order[np.searchsorted(index, needed, sorter=order)]]
+    index = needed
   return Bank(z.astype(np.float32), zeta.astype(np.float32)), member, index
 
 

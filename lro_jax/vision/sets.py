@@ -2,8 +2,8 @@
 
 A job is an image, what its recipe makes of it, and the group its score counts
 in. All sets are jobs of one list, so the forward pass is compiled once, and the
-list is split over devices like any examples. The sets are drawn once, from the
-EVAL stream:
+list is split over devices like any examples. The sets are drawn once per seed,
+from the EVAL stream, where the authors draw content anew at each evaluation:
 
   clean               test images                       (authors: val_clean)
   mixed               as in training, of a fixed draw   (authors: val_mixed)

@@ -8,7 +8,7 @@ import optax
 
 from lro_jax.core import schedules, schema
 from lro_jax.core.schema import ConfigDict, UserError
-from lro_jax.vision import data, fields, patches, wide_resnet
+from lro_jax.vision import data, fields, patched, patches, wide_resnet
 from lro_jax.vision.images import Images
 
 
@@ -117,10 +117,10 @@ def validate(config: ConfigDict) -> None:
   if len(config.data.mean) != len(config.data.std):
     raise UserError(
       f"Got data.mean {config.data.mean} and data.std {config.data.std}: give"
-      " both one number for each channel."
+      " both one number for each channel, or () for those of the images."
     )
   _check_split(config, config.train.num_devices)
-  _check_probe_fields(config)
+  _check_sources(config)
   durations = (
     config.train.max,
     *config.optim.anneal_at,
@@ -133,11 +133,12 @@ def validate(config: ConfigDict) -> None:
     plan(config, steps_per_epoch=100)
 
 
-def _check_probe_fields(config: ConfigDict) -> None:
+def _check_sources(config: ConfigDict) -> None:
   source, bank = config.data.source, config.patches.bank
-  if source == data.SYNTHETIC and config.data.dir:
+  if source != data.CIFAR10 and config.data.dir:
     raise UserError(
-      f"Got data.dir {config.data.dir} for synthetic images: leave it empty."
+      f"Got data.dir {config.data.dir} with data.source {source}: the folder is"
+      f" that of {data.CIFAR10}; leave it empty."
     )
   if bank and not config.patches.enabled:
     raise UserError(
@@ -186,6 +187,21 @@ def split_of(config: ConfigDict, images: Images) -> data.Split:
   )
 
 
+def statistics(
+  config: ConfigDict, images: Images, split: data.Split
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Mean and deviation of the pixels, per channel: given, or measured. H.
+
+  Args:
+    config: a run's config.
+    images: its images.
+    split: which of them train.
+  """
+  if config.data.mean:
+    return tuple(config.data.mean), tuple(config.data.std)
+  return data.statistics(images.x_train[split.train_index])
+
+
 def steps_per_epoch(config: ConfigDict) -> int:
   """Steps of an epoch of this run; reads its images. Ours."""
   split = split_of(config, images_of(config))
@@ -205,12 +221,23 @@ def check_data(config: ConfigDict, devices: int) -> None:
   """
   images = images_of(config)
   height, width, channels = images.x_train.shape[1:]
-  split_of(config, images)
+  split = split_of(config, images)
   _check_split(config, devices)
-  if len(config.data.mean) not in (1, channels):
+  if config.train.batch_size > len(split.train_index):
+    raise UserError(
+      f"Got train.batch_size {config.train.batch_size} for"
+      f" {len(split.train_index)} training images: a batch may hold at most all"
+      " of them."
+    )
+  if len(config.data.mean) not in (0, 1, channels):
     raise UserError(
       f"Got data.mean {config.data.mean} for images of {channels} channels:"
-      " give one number, or one for each channel."
+      " give one number, one for each channel, or () for the images' own."
+    )
+  if not all(statistics(config, images, split)[1]):
+    raise UserError(
+      "Got data.std () for training images with a constant channel: give"
+      " data.mean and data.std as numbers."
     )
   plan(config, steps_per_epoch=steps_per_epoch(config))
   if config.patches.enabled:
@@ -221,12 +248,7 @@ def check_data(config: ConfigDict, devices: int) -> None:
         " two or more."
       )
     if config.patches.bank:
-      patches.load(
-        config.patches.bank,
-        size=config.patches.size,
-        channels=channels,
-        num_classes=images.num_classes,
-      )
+      patched.load(config, images, split)
 
 
 def net_of(config: ConfigDict, num_classes: int) -> wide_resnet.WideResNet:

@@ -78,6 +78,7 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
   (seed,) = config.seeds
   images = settings.images_of(config)
   split = settings.split_of(config, images)
+  mean, std = settings.statistics(config, images, split)
   plan = settings.plan(
     config, steps_per_epoch=settings.steps_of(config, len(split.train_index))
   )
@@ -87,8 +88,8 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     image=images.x_train.shape[1:],
     num_train=len(split.train_index),
     batch_size=config.train.batch_size,
-    mean=config.data.mean,
-    std=config.data.std,
+    mean=mean,
+    std=std,
     dtype=jnp.dtype(config.model.dtype),
     patch=training.PatchRule(
       p.rule, p.patch_only_probability, p.coefficient_bound
@@ -105,19 +106,22 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     return x[index], y[index].astype(np.int32), np.asarray(index)
 
   train = arrays(images.x_train, images.y_train, split.train_index)
+  test = arrays(images.x_test, images.y_test, split.test_index)
   scored = slice(config.eval.num_train)
   facts, files, bank = {}, {}, None
   member = test_member = None
   if p.enabled:
-    bank, member = patched.bank_of(config, seed, images, split)
-    bank = patches.Bank(*(np.asarray(x) for x in bank))
+    bank, member = patched.bank_of(config, images, split)
     test_member = patched.members(
-      config, seed, len(images.x_test), split.test_index, Stream.EVAL
+      config,
+      total=len(images.x_test),
+      index=split.test_index,
+      stream=Stream.EVAL,
     )
   sets = sets_lib.make(
     seed=seed,
     num_classes=images.num_classes,
-    test=arrays(images.x_test, images.y_test, split.test_index),
+    test=test,
     train=tuple(x[scored] for x in train),
     validation=arrays(images.x_train, images.y_train, split.validation_index),
     num_probe=config.eval.num_probe,
@@ -139,13 +143,19 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     facts["patches"] = f"sha256 {sha}"
     files[patches.FILE] = metrics.npz(
       bank._asdict()
-      | patched.figure_4(setup, bank, sets)
+      | patched.figure_4(
+        bank,
+        *(x[: patched.NUM_FIGURE_4] for x in test[:2]),
+        mean=mean,
+        std=std,
+        rule=p.rule,
+      )
       | {
         "corner": np.array(patches.corner(*setup.image[:2], p.size)),
         "membership": member,
         "index": train[2].astype(np.int32),
-        "mean": np.float32(setup.mean),
-        "std": np.float32(setup.std),
+        "mean": np.float32(mean),
+        "std": np.float32(std),
       }
     )
   milestones = plan.milestones
@@ -163,6 +173,8 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
       "train_images": setup.num_train,
       "test_images": len(split.test_index),
       "validation_images": len(split.validation_index),
+      "pixel_mean": ", ".join(f"{x:.1f}" for x in mean),
+      "pixel_std": ", ".join(f"{x:.1f}" for x in std),
       "batch_size": setup.batch_size,
       "epochs": plan.max_steps / plan.steps_per_epoch,
       "dtype": config.model.dtype,

@@ -168,7 +168,7 @@ def make_loss(setup: Setup) -> Callable[..., tuple[Array, tuple[Tree, dict]]]:
         shape=setup.noise_shape,
         index=ex["index"],
       )
-    logits, batch_stats = wide_resnet.apply(
+    logits, stats = wide_resnet.apply(
       setup.net,
       params,
       model_state["batch_stats"],
@@ -183,8 +183,12 @@ def make_loss(setup: Setup) -> Callable[..., tuple[Array, tuple[Tree, dict]]]:
       logits, ex["label"]
     )
     right = jnp.argmax(logits, -1) == ex["label"]
+    # XLA's maximum on a CPU, and so ReLU, may turn a NaN into 0: activations
+    # that overflow then show in the statistics, not in the loss.
+    sound = jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(stats)])
     value = jnp.sum(ex["weight"] * entropy)
+    value = jnp.where(sound.all(), value, jnp.nan)
     sums = {"loss": value, "accuracy": jnp.sum(ex["weight"] * right)}
-    return value, (model_state | {"batch_stats": batch_stats}, sums)
+    return value, (model_state | {"batch_stats": stats}, sums)
 
   return loss

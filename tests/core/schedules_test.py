@@ -20,10 +20,15 @@ def plan(config_module, preset, arm):
   return settings.plan(run.config, steps_per_epoch=STEPS)
 
 
+def at(schedule, step):
+  """The level of an update as training computes it: compiled, of an array."""
+  return float(jax.jit(schedule)(np.int32(step)))
+
+
 def in_epoch(schedule, epoch):
   """Level of the first and of the last update of an epoch counted from 1."""
   first = (epoch - 1) * STEPS
-  return float(schedule(first)), float(schedule(first + STEPS - 1))
+  return at(schedule, first), at(schedule, first + STEPS - 1)
 
 
 class AuthorsScheduleTest(parameterized.TestCase):
@@ -71,16 +76,17 @@ class AuthorsScheduleTest(parameterized.TestCase):
     noise = plan(cifar10, "authors", "small_noise").noise_std
     for epoch in (1, 2, 60, 200):
       for level in in_epoch(noise, epoch):
-        # A power by repeated multiplication rounds once for each factor.
-        np.testing.assert_allclose(level, 0.2 * 0.995 ** (epoch - 1), rtol=3e-5)
+        # 0.995 in float32 is off by up to 3e-8 of it, once for each factor.
+        np.testing.assert_allclose(level, 0.2 * 0.995 ** (epoch - 1), rtol=1e-5)
 
   def test_table_1_noise_decays_per_step_in_the_text(self):
     noise = plan(cifar10, "paper", "small_noise").noise_std
     for step in (0, 1, STEPS, 919):
-      np.testing.assert_allclose(noise(step), 0.2 * 0.995**step, rtol=1e-4)
+      # As above, for up to 919 factors.
+      np.testing.assert_allclose(at(noise, step), 0.2 * 0.995**step, rtol=4e-5)
     # A hundredth of the start after 919 steps, 2.4 epochs (ledger item 19).
-    self.assertLess(noise(919), 0.01 * 0.2)
-    self.assertGreater(noise(918), 0.01 * 0.2)
+    self.assertLess(at(noise, 919), 0.01 * 0.2)
+    self.assertGreater(at(noise, 918), 0.01 * 0.2)
 
   def test_the_other_arms_have_no_noise(self):
     for module in (cifar10, patches):

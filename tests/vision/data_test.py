@@ -70,11 +70,15 @@ class SplitTest(parameterized.TestCase):
     fields = dict(seed=0, num_train=0, num_validation=0, num_test=0)
     return data.split(self.images, **fields | kwargs)
 
-  def test_all_of_it_is_in_its_own_order(self):
+  def test_all_of_it_is_there_and_its_first_few_are_drawn(self):
     split = self.split()
-    np.testing.assert_array_equal(split.train_index, np.arange(512))
-    np.testing.assert_array_equal(split.test_index, np.arange(256))
+    np.testing.assert_array_equal(np.sort(split.train_index), np.arange(512))
+    np.testing.assert_array_equal(np.sort(split.test_index), np.arange(256))
     self.assertEmpty(split.validation_index)
+    # A dataset sorted by class must not be scored on its first class.
+    few = self.split(num_train=30, num_test=30)
+    np.testing.assert_array_equal(split.train_index[:30], few.train_index)
+    np.testing.assert_array_equal(split.test_index[:30], few.test_index)
 
   def test_subsets_of_one_seed_are_nested_and_distinct(self):
     small, large = self.split(num_train=50), self.split(num_train=300)
@@ -89,11 +93,6 @@ class SplitTest(parameterized.TestCase):
     np.testing.assert_array_equal(first.validation_index, rest.validation_index)
     self.assertEmpty(set(rest.validation_index) & set(rest.train_index))
     self.assertLen(set(rest.validation_index) | set(rest.train_index), 512)
-
-  def test_all_that_is_not_held_out_keeps_its_order(self):
-    rest = self.split(num_validation=40)
-    self.assertLen(rest.train_index, 472)
-    np.testing.assert_array_equal(rest.train_index, np.sort(rest.train_index))
 
   def test_test_subsets_are_nested_and_not_those_of_training(self):
     small, large = self.split(num_test=20), self.split(num_test=200)
@@ -168,6 +167,14 @@ class NormalizeTest(absltest.TestCase):
       data.normalize(x, (5.0,), (2.0,)),
       data.normalize(x, (5.0,) * 3, (2.0,) * 3),
     )
+
+
+class StatisticsTest(absltest.TestCase):
+  def test_mean_and_deviation_are_numpys(self):
+    x = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), np.uint8)
+    mean, std = data.statistics(x)
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(std, x.std((0, 1, 2)), rtol=1e-12)
 
 
 if __name__ == "__main__":

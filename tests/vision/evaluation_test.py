@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
-from lro_jax.core import prng, steps
+from lro_jax.core import steps
 from lro_jax.core.task import Data
 from lro_jax.vision import data, evaluation, patches, training, wide_resnet
 from lro_jax.vision import sets as sets_lib
@@ -283,18 +283,10 @@ class ReestimateTest(absltest.TestCase):
       compiled = steps.compile_task(task, 1)
       carry, _ = compiled.advance(compiled.init(), 3, True)
       found.append(compiled.fetch(compiled.evaluate(carry)).now.sums)
-      state = compiled.fetch(carry).state
     self.assertNotAlmostEqual(
       float(found[0]["loss/clean"][0]),
       float(found[1]["loss/clean"][0]),
       delta=1e-3,
-    )
-    # Scoring so leaves the state alone.
-    one = Data(*jax.tree.map(lambda x: jnp.asarray(x[0]), tuple(noisy.data)))
-    start = noisy.init(prng.root_key(0), one)
-    self.assertEqual(
-      jax.tree.structure(start.model_state["batch_stats"]),
-      jax.tree.structure(state.model_state["batch_stats"]),
     )
 
 

@@ -277,6 +277,7 @@ class FileTest(parameterized.TestCase):
     ("membership", np.array([1, 0])),
     ("membership", np.array([True])),
     ("index", np.array([0.5, 1.5])),
+    ("index", np.array([5, 5])),
   )
   def test_a_bank_of_another_kind_is_refused(self, name, value):
     self.write(**{name: value})
@@ -292,7 +293,26 @@ class FileTest(parameterized.TestCase):
     testing.refusal(self, self.load, "Cannot read patches.bank")
     del self.content["zeta"]
     self.write()
-    testing.refusal(self, self.load, "Cannot read patches.bank", "zeta")
+    testing.refusal(self, self.load, "Cannot read patches.bank", "lacks zeta")
+
+  def test_membership_is_given_for_the_examples_asked_for(self):
+    self.write(
+      membership=np.array([True, False, True, False]),
+      index=np.array([5, 3, 9, 0]),
+    )
+    load = lambda needed: patches.load(  # noqa: E731
+      self.path,
+      size=SIZE,
+      channels=3,
+      num_classes=CLASSES,
+      needed=np.array(needed),
+    )
+    _, member, index = load([9, 0, 5])
+    np.testing.assert_array_equal(member, [True, False, True])
+    np.testing.assert_array_equal(index, [9, 0, 5])
+    testing.refusal(
+      self, lambda: load([9, 4]), "says nothing of 1 of", "number 4"
+    )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from lro_jax.core.schema import UserError
+from lro_jax.vision import batch_norm, wide_resnet
 from lro_jax.vision import noise as noise_lib
-from lro_jax.vision import wide_resnet
 
 IMAGE = (32, 32, 3)
 
@@ -220,7 +220,7 @@ class ForwardTest(parameterized.TestCase):
       lambda p, s, x, n: wide_resnet.apply(net(), p, s, x, train=train, noise=n)
     )(params, stats, self.x, noise)
     np.testing.assert_allclose(
-      logits, reference.logits(self.x), rtol=1e-4, atol=1e-4
+      logits, reference.logits(self.x), rtol=0, atol=1e-4
     )
     if noise is not None:
       self.assertEmpty(reference.noise)  # every map was used
@@ -234,6 +234,48 @@ class ForwardTest(parameterized.TestCase):
         np.testing.assert_allclose(here["var"], var, rtol=1e-4, atol=1e-4)
     else:
       chex.assert_trees_all_equal(moved, stats)
+
+  @parameterized.parameters(False, True)
+  def test_a_first_group_that_widens_is_the_numpy_references(self, train):
+    # At width 1 no stride-1 block has a shortcut convolution.
+    params, stats = weights(10, 2)
+    self.assertIn("shortcut", params["group1_block1"])
+    reference = Reference(params, stats, 10, train=train)
+    logits, _ = wide_resnet.apply(
+      net(10, 2), params, stats, self.x, train=train
+    )
+    np.testing.assert_allclose(
+      logits, reference.logits(self.x), rtol=0, atol=1e-4
+    )
+
+  def test_bfloat16_gradients_of_batch_norm_are_those_of_float32(self):
+    norm = batch_norm.BatchNorm()
+    draw = np.random.default_rng(1)
+    x = draw.normal(1.0, 2.0, (32, 32, 32, 16)).astype(np.float32)
+    # A mean in what comes back is what a sum in bfloat16 would lose.
+    back = draw.normal(1e-5, 1e-4, x.shape).astype(np.float32)
+
+    def gradient(dtype):
+      how = batch_norm.Normalized(True, None, None, dtype)
+      variables = norm.init(jax.random.key(0), x[:1], how)
+
+      def loss(params):
+        y, _ = norm.apply(
+          variables | {"params": params},
+          x.astype(dtype),
+          how,
+          mutable=["batch_stats"],
+        )
+        return jnp.sum(y.astype(jnp.float32) * back)
+
+      return jax.jit(jax.grad(loss))(variables["params"])
+
+    exact, rough = gradient(jnp.float32), gradient(jnp.bfloat16)
+    for name in ("scale", "bias"):
+      # 32,768 entries rounded to 2^-9 each; their errors add up like noise.
+      np.testing.assert_allclose(
+        rough[name], exact[name], rtol=0.01, atol=1e-3, err_msg=name
+      )
 
   def test_examples_of_weight_zero_leave_the_others_as_if_alone(self):
     params, stats = weights(10)
