@@ -3,6 +3,7 @@
 import pathlib
 import tempfile
 
+import jax
 import numpy as np
 from absl.testing import absltest
 
@@ -16,6 +17,15 @@ from tests.vision import small
 
 ARMS = ("large", "small", "small_noise")
 SEEDS = (0, 3)
+
+
+def setUpModule():
+  # Compiling is nearly all that such small runs cost.
+  jax.config.update("jax_disable_most_optimizations", True)
+
+
+def tearDownModule():
+  jax.config.update("jax_disable_most_optimizations", False)
 
 
 class Interrupted(Exception):

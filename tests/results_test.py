@@ -6,6 +6,7 @@ import pathlib
 
 from absl.testing import absltest, parameterized
 
+from configs import patches as patches_config
 from configs import theory as theory_config
 from lro_jax import main
 from lro_jax.core import metrics
@@ -15,6 +16,7 @@ from lro_jax.report import collect, summary
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = ROOT / "lro_jax" / "results"
 P_ONLY, Q_ONLY = "test_error/p_only", "test_error/q_only"
+PATCHES = "patches_cpu.json"
 LOG2 = math.log(2)
 
 
@@ -36,6 +38,12 @@ class ReadmeTest(parameterized.TestCase):
   def test_the_tables_are_those_of_the_default_run(self, cell):
     readme = (ROOT / "README.md").read_text()
     table = summary.as_markdown(load("theory_default.json"), cell)
+    self.assertGreater(len(table.splitlines()), 8)
+    self.assertIn(table, readme)
+
+  def test_the_table_of_images_is_that_of_the_committed_run(self):
+    readme = (ROOT / "README.md").read_text()
+    table = summary.as_markdown(load(PATCHES), "base")
     self.assertGreater(len(table.splitlines()), 8)
     self.assertIn(table, readme)
 
@@ -62,7 +70,19 @@ class ReadmeTest(parameterized.TestCase):
     for kind in ("signal", "whole"):
       self.assertIn(f"{kind} {table[f'slope_{kind}']:.2f}", readme)
 
-  @parameterized.parameters("theory_default.json", "theory_sweep.json")
+  def test_speeds_of_images_are_those_of_the_bench(self):
+    readme = (ROOT / "README.md").read_text()
+    for name in ("bench_patches.json", "bench_patches_cpu.json"):
+      row = load(name)
+      for value in (
+        f"{row['images_per_second']:.1f}",
+        f"{row['torch_images_per_second']:.1f}",
+        f"{row['ratio_to_torch']:.2f}",
+        f"{row['peak_bytes'] / 2**30:.2f} GiB",
+      ):
+        self.assertIn(f"| {value} |", readme)
+
+  @parameterized.parameters("theory_default.json", "theory_sweep.json", PATCHES)
   def test_results_come_from_a_commit(self, name):
     commit = load(name)["versions"]["commit"]
     self.assertRegex(commit, "^[0-9a-f]{12}$")
@@ -122,6 +142,47 @@ class DefaultTest(parameterized.TestCase):
         fields = flatten(metrics.plain(run.config.to_dict()))
         del fields["optim.algorithm"]
         self.assertEqual(saved["config"] | cell["config"], fields)
+
+
+class PatchesTest(absltest.TestCase):
+  """configs/patches.py:cpu, as committed."""
+
+  def setUp(self):
+    super().setUp()
+    self.saved = load(PATCHES)
+    (self.cell,) = self.saved["cells"]
+
+  def test_it_is_of_the_config_as_it_stands(self):
+    runs = main.expand(patches_config.get_config("cpu"))
+    self.assertEqual(self.cell["seeds"], sorted({run.seed for run in runs}))
+    for run in runs:
+      fields = flatten(metrics.plain(run.config.to_dict()))
+      for name in ("seeds", "data.dir"):
+        del fields[name]
+      saved = self.saved["config"] | self.cell["config"]
+      saved |= self.cell["arms"][run.arm]
+      saved.pop("data.dir", None)
+      self.assertEqual(saved, fields)
+
+  def test_it_says_which_images_it_is_of(self):
+    self.assertIn("JPEG", self.saved["dataset"])
+    self.assertIn(self.saved["dataset"], (ROOT / "README.md").read_text())
+
+  def test_the_small_rate_takes_the_patch_before_the_others_anneal(self):
+    by_seed = self.cell["by_seed"]["anneal/accuracy/patch_only"]
+    # Chance is 10%; of 400 images, four standard errors above it are 16%.
+    for arm in ("large", "small_noise"):
+      self.assertLen(by_seed[arm], 3)
+      for value in by_seed[arm].values():
+        self.assertLess(value, 0.16)
+    curve = self.cell["curves"]["small"]["accuracy/patch_only"]
+    (epoch,) = self.cell["milestones"]["large"]
+    for values in curve["seeds"].values():
+      self.assertGreater(values[curve["epoch"].index(epoch)], 0.16)
+
+  def test_the_large_rate_ends_higher_on_clean_images(self):
+    gap = of(self.cell, "end", "accuracy/clean", "small - large")
+    self.assertLess(gap[2], 0)
 
 
 if __name__ == "__main__":

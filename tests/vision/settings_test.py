@@ -23,7 +23,7 @@ class FieldsTest(parameterized.TestCase):
     ("model.widen_factor", 0, ("model.widen_factor", ">= 1")),
     ("model.dtype", "float16", ("model.dtype", "bfloat16")),
     ("data.source", "cifar100", ("data.source", "cifar10", ".npz")),
-    ("data.std", (63.0, 0.0, 66.7), ("data.std", "> 0")),
+    ("data.std", (63.0, 0.0, 66.7), ("data.std", "(0, 255]")),
     ("data.std", (63.0,), ("data.mean", "data.std", "each channel")),
     ("patches.rule", "multiply", ("patches.rule", "'replace', 'add'")),
     ("patches.split", "half", ("patches.split", "'bernoulli', 'exact'")),
