@@ -182,7 +182,8 @@ def as_markdown(saved: dict, cell: str) -> str:
   """
   view = tracks.view_of(saved["config"]["track"])
   metrics = next(c for c in saved["cells"] if c["cell"] == cell)["metrics"]
-  columns = list(dict.fromkeys(name for m in metrics.values() for name in m))
+  # Not every arm has every row: the fullest has them in order.
+  columns = list(max(metrics.values(), key=len))
   lines = [["", *columns], ["---"] * (1 + len(columns))]
   for row in view.rows:
     found = metrics.get(f"{row.phase}/{row.metric}")
