@@ -41,6 +41,8 @@ def split():
     dict(
       num_hidden=16384,  # network engine only
       num_hidden_v=0,  # 0: as num_hidden
+      structure="split",  # or conv (Section F.2), general (U sees all of x)
+      num_patches=2,  # k, read by conv only
       basis="reduced",
       init_std=0.01,  # limit engine: drops out
       dtype="float32",  # network engine; the limit engine is float64
@@ -48,7 +50,8 @@ def split():
   )
   c.optim = ConfigDict(
     dict(
-      algorithm="large",  # paper, Section 3: large is L-S, small is S
+      # paper, Section 3: large is L-S, small is S; F.1: small_noise
+      algorithm="large",
       large_learning_rate=0.2,
       small_learning_rate=0.0002,
       anneal_excess=0.18,  # eps1: anneal at loss eps1 + q log 2
@@ -56,11 +59,15 @@ def split():
       weight_decay=6e-5,
       noise_std=0.0,  # solved from (3.3), see next line
       stationary="noise_std",  # the unknown of (3.3), or none
+      # Pre-activation noise of small_noise over init_std; paper, F.1: tau0.
+      act_noise=1.0,
     )
   )
   c.limit = ConfigDict(
     dict(stride=1000)
   )  # small-rate steps per evaluation of l'
+  # Instruments: all, none, or names with commas, as "4.2,B.4".
+  c.lemmas = ConfigDict(dict(measure="all"))
   c.train.max = "15000000 steps"
   c.arms = ConfigDict(
     {

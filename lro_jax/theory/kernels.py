@@ -5,8 +5,9 @@ Ours. Patterns come from the noise part alone (Lemma A.8), and
   f_t(x) = sum_{s<t} c_ts sum_j F_js <x_j, x> k(rho_ts cos(x_j, x)),
   k(x)   = (1/2) (1/4 + arcsin(x) / (2 pi)),    F_js = -l'_js / N,
 
-separately for the two components (the 1/2 since half of the units see each),
-with l'_js = -y_j sigmoid(-y_j f_s(x_j)), D_t = prod_{i<t} (1 - eta_i lambda),
+separately for the two components (the 1/2 since half of the units see each; in
+the convolutional net of Section F.2 a sum over patches, each with 1/k in its
+place, see `theory.limit_inputs`), with l'_js = -y_j sigmoid(-y_j f_s(x_j)), D_t = prod_{i<t} (1 - eta_i lambda),
 c_ts = eta_s D_t / D_(s+1), rho_ts = (D_t / tau_t) (tau_s / D_s). The 1/4 +
 arcsin / (2 pi) is the probability that one Gaussian row is active on x_j at
 step s and on x at step t.
@@ -19,6 +20,18 @@ rate k and example:
 
 For P pairs of different examples the cosines are small and a few odd powers are
 exact; pairs of equal examples and Q's three directions use every rate.
+
+With fresh noise on the pre-activations (Section F.1) unit i sees x at step t
+through <U_t, x> + Xi_t, where Xi_t ~ N(0, sigma_t^2) is drawn anew each step and
+is the same for all examples. Since Xi_s and Xi_t are independent for s < t, the
+two pre-activations' correlation is
+
+  rho_ts cos(x_j, x) a_js a_t(x),   a_t(x) = (1 + (sigma_t / (tau_t |x|))^2)^(-1/2)
+
+and a_js^k goes into the running sums, a_t(x)^k before the weights of each rate:
+the dynamics stay Markov. (The added Xi itself contributes u . (1 * Xi), which
+vanishes with tau0.) What this noise takes from is the cosine of nearly parallel
+inputs: Q's three directions are no longer told apart.
 """
 
 import math
@@ -31,7 +44,7 @@ from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array
 from lro_jax.theory import arcsine
 from lro_jax.theory import data as data_lib
-from lro_jax.theory.settings import Setting, noise_std_after
+from lro_jax.theory.settings import Setting, noise_std_after, unit_share
 
 # Absolute error allowed to the kernel's arcsine.
 TOLERANCE = 1e-8
@@ -141,26 +154,50 @@ def make_kernel(
   rates = arcsine.rates(num_odd, smallest_u)
   at_one, error = arcsine.fit(rates, smallest_u)
 
+  share = unit_share(setting)
+
   def weights(cosine):
-    # k(x) = 1/8 + arcsin(x) / (4 pi).
-    out = arcsine.at_cosine(at_one, rates, cosine) / (4 * math.pi)
-    out[0] = 1 / 8
+    out = arcsine.at_cosine(at_one, rates, cosine) * share / (2 * math.pi)
+    out[0] = share / 4
     return out
 
   q_weights = np.array([[weights(c) for c in row] for row in cosines])
-  series = arcsine.series_coefficients(num_odd) / (4 * math.pi)
+  series = arcsine.series_coefficients(num_odd) * share / (2 * math.pi)
   return Kernel(
     rates=rates,
     num_odd=num_odd,
-    off=np.concatenate([[1 / 8], series]),
+    off=np.concatenate([[share / 4], series]),
     diagonal=weights(1.0),
     directions=np.moveaxis(q_weights * products[..., None], -1, 0),
     error=error,
   )
 
 
-def off_diagonal(kernel: Kernel, cosines: Array, norms: Array, sums: Array):
-  """Sum over j of |x_j| cos_ij k(rho cos_ij) A_j, without |x_i|, [n]. Ours.
+def log_shrink(norms: Array, std: Array, level: Array) -> Array:
+  """log a of inputs of some length, [n]: 0 without noise. Section F.1; above.
+
+  Args:
+    norms: |x|, [n]; where 0, nothing depends on a.
+    std: tau_t / tau_0, [].
+    level: sigma_t / tau_0, [].
+  """
+  safe = jnp.where(norms > 0, norms, 1.0)
+  return -0.5 * jnp.log1p((level / (std * safe)) ** 2)
+
+
+def powers(kernel: Kernel, log_a: Array) -> Array:
+  """a^k for every rate k, [K, n]; `log_a` [n]. Ours."""
+  return jnp.exp(jnp.asarray(kernel.rates)[:, None] * log_a)
+
+
+def off_diagonal(
+  kernel: Kernel,
+  cosines: Array,
+  norms: Array,
+  sums: Array,
+  log_a: Array | None = None,
+) -> Array:
+  """Sum over j of |x_j| cos_ij k(rho cos_ij a_i) A_j, without |x_i|, [n]. Ours.
 
   Horner in cos^2, pair by pair: one pass over the cosines.
 
@@ -170,33 +207,45 @@ def off_diagonal(kernel: Kernel, cosines: Array, norms: Array, sums: Array):
       axis, which compiles to vector code.
     norms: |x_j|, [n1].
     sums: A_k of the leading rates, [1 + num_odd, n1].
+    log_a: log a_i, [n]; None without noise at this step.
   """
   b = kernel.off[:, None] * norms * sums[: kernel.num_odd + 1]
-  square = cosines * cosines
+  shrunk = cosines if log_a is None else cosines * jnp.exp(log_a)
+  square = shrunk * shrunk
   odd = b[kernel.num_odd][:, None]
   for k in range(kernel.num_odd - 1, 0, -1):
     odd = odd * square + b[k][:, None]
-  return jnp.sum(cosines * (b[0][:, None] + cosines * odd), axis=0)
+  return jnp.sum(cosines * (b[0][:, None] + shrunk * odd), axis=0)
 
 
-def p_output(
-  kernel: Kernel, cosines: Array, norms: Array, sums: Array
+def diagonal(
+  kernel: Kernel, norms: Array, sums: Array, log_a: Array | None = None
 ) -> Array:
-  """r_t on the training x1, [n1]. Ours, from the formula above.
-
-  Args:
-    kernel: the kernel.
-    cosines: between training x1, [n1, n1], diagonal set to 0.
-    norms: |x_j|, [n1].
-    sums: A_k, [K, n1].
-  """
-  same = norms * (kernel.diagonal @ sums)
-  return norms * (off_diagonal(kernel, cosines, norms, sums) + same)
+  """|x_i|^2 k(rho a_i) A_i without one |x_i|, [n1]. Arguments as above. Ours."""
+  if log_a is not None:
+    sums = sums * powers(kernel, log_a)
+  return norms * (kernel.diagonal @ sums)
 
 
 def q_directions_output(kernel: Kernel, sums: Array) -> Array:
   """g_t at z - zeta, z, z + zeta, [3]. `sums` [K, 3]. Ours."""
   return jnp.einsum("kij,kj->i", kernel.directions, sums)
+
+
+def q_noisy_output(
+  kernel: Kernel, sums: Array, alpha: Array, direction: Array, log_a: Array
+) -> Array:
+  """g_t of every example under noise, [N]: no longer homogeneous. F.1; above.
+
+  Args:
+    kernel: the kernel.
+    sums: A_k, [K, 3].
+    alpha: lengths, [N].
+    direction: which direction, int [N].
+    log_a: log a of every example's x2, [N].
+  """
+  by_rate = jnp.einsum("kij,kj->ki", kernel.directions, sums)
+  return alpha * jnp.sum(by_rate[:, direction] * powers(kernel, log_a), axis=0)
 
 
 def advance(
@@ -217,7 +266,7 @@ def advance(
   Args:
     kernel: the kernel.
     sums: A_k, [K, n1].
-    force: F, [n1].
+    force: F, [n1], or one for each rate, [K, n1].
     n: number of steps, [].
     rate: eta, [].
     u: -log rho over the n steps together, [].
@@ -230,3 +279,40 @@ def advance(
   geometric = jnp.where(still, n, jnp.expm1(n * safe) / jnp.expm1(safe))
   gain = rate * jnp.exp(log_q) * geometric
   return jnp.exp(n * log_x)[:, None] * sums + gain[:, None] * force
+
+
+def advance_from_start(
+  kernel: Kernel,
+  sums: Array,
+  force: Array,
+  *,
+  n: Array,
+  rate: Array,
+  u: Array,
+  since_start: Array,
+  weight_decay: float,
+) -> Array:
+  """As `advance`, but of c_ts exp(-k u(0, s)) F: seen from the first patterns.
+
+  With these sums in place of A_k an output is N_{U_0}(Ubar_t; x), the signal
+  under the activation patterns of the initialisation (Lemma B.6). Ours.
+
+  Args:
+    kernel: the kernel.
+    sums: [K, n1].
+    force: F, [n1].
+    n: number of steps, [].
+    rate: eta, [].
+    u: -log rho over the n steps together, [].
+    since_start: -log rho from step 0 to here, [].
+    weight_decay: lambda.
+  """
+  # Sum over i < n of x^(n-1-i) y^i with x = 1 - eta lambda, y = exp(-k u / n).
+  log_x = jnp.log1p(-rate * weight_decay)
+  log_ratio = -jnp.asarray(kernel.rates) * (u / n) - log_x
+  still = log_ratio == 0
+  safe = jnp.where(still, -1.0, log_ratio)
+  geometric = jnp.where(still, n, jnp.expm1(n * safe) / jnp.expm1(safe))
+  from_here = jnp.exp((n - 1) * log_x) * geometric
+  gain = rate * from_here * jnp.exp(-jnp.asarray(kernel.rates) * since_start)
+  return jnp.exp(n * log_x) * sums + gain[:, None] * force

@@ -8,19 +8,31 @@ Strides: where eta is small, l' barely moves in one step, and n = `limit.stride`
 steps are taken with F frozen: decay and the whole stride's correlation are in
 closed form; l' is held, and within a stride the correlation falls evenly (exact
 where the noise is stationary). Event steps are then exact to the stride.
-Letters: see `lro_jax.theory`. All of it in double precision.
+The mitigation of Section F.1, noise on the pre-activations, is in the kernel too.
+The loss that anneals it is the noisy net's, as training sees it; evaluations are
+of the net without that noise. Letters: see `lro_jax.theory`. All of it in double
+precision.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lro_jax.core.schema import ConfigDict, to_steps
 from lro_jax.core.task import NOT_YET, Array, Data, Measurements, Task, latch
-from lro_jax.theory import kernels, measure, models, settings
+from lro_jax.theory import (
+  instruments,
+  kernels,
+  lemmas,
+  limit_inputs,
+  limit_probe,
+  measure,
+  models,
+  settings,
+)
 from lro_jax.theory import problem as problem_lib
+from lro_jax.theory.limit_inputs import ByGroup, Inputs
 from lro_jax.theory.settings import Setting
 
 
@@ -32,8 +44,7 @@ class LimitState(NamedTuple):
     sums_p: A_k of the P component, [K, n1].
     sums_q: A_k of Q's three directions, [K, 3].
     noise_std: tau_t / tau_0, [].
-    norm2_w: ||Wbar||_F^2, [].
-    norm2_v: ||Vbar||_F^2, [].
+    probe: what is carried only to be measured.
     threshold: loss at which to anneal, [].
     annealed_at: latch, int32 [].
     stopped_at: latch, int32 [].
@@ -44,12 +55,28 @@ class LimitState(NamedTuple):
   sums_p: Array
   sums_q: Array
   noise_std: Array
-  norm2_w: Array
-  norm2_v: Array
+  probe: limit_probe.Probe
   threshold: Array
   annealed_at: Array
   stopped_at: Array
   diverged_at: Array
+
+
+class Seen(NamedTuple):
+  """The net on the training set as a step sees it.
+
+  Attributes:
+    r_p: r on M1, [n1], by group.
+    f: on every example, [N].
+    g: on every example, [N].
+    log_p, log_q: log a of x1 [n1] and of x2 [N], None without noise.
+  """
+
+  r_p: ByGroup
+  f: Array
+  g: Array
+  log_p: Array | None
+  log_q: Array | None
 
 
 def make(
@@ -66,59 +93,72 @@ def make(
     The Task, in double precision.
   """
   s = setting
-  index, x1 = _p_examples(problem.train.x1)
-  unit_train, norms = _unit(x1)
-  unit_test, test_norms = _unit(problem.test.x1)
-  cosines = np.einsum("sid,sjd->sij", unit_train, unit_train)
-  diagonal = np.arange(cosines.shape[-1])
-  cosines[:, diagonal, diagonal] = 0.0
-  test_cosines = np.einsum("sjd,sid->sji", unit_train, unit_test)
-  largest = max(np.abs(cosines).max(), np.abs(test_cosines).max())
+  inputs, num_p_only = limit_inputs.make(s, problem.train, problem.test)
   max_steps = to_steps(config.train.max, steps_per_epoch=1)
-  kernel = kernels.make_kernel(s, float(largest), max_steps)
+  kernel = kernels.make_kernel(
+    s, limit_inputs.largest_cosine(inputs), max_steps
+  )
+  num_p, num_rates = inputs.index.shape[-1], len(kernel.rates)
+  chosen = instruments.choose(config.lemmas.measure, "limit", s.structure)
+  carries = instruments.carried(chosen)
+  is_small = s.learning_rate <= s.small_learning_rate
 
   train = measure.train_data(problem)
-  shared = {
-    "p_index": index,
-    "cosines": cosines,
-    "norms": norms,
-    "threshold": settings.anneal_threshold(s, (train["m1"] == 0).mean(-1)),
-  }
+  threshold = settings.anneal_threshold(s, (train["m1"] == 0).mean(-1))
   # One device: everything is shared, nothing is split.
-  data = Data({}, shared | {"train": train})
+  shared = {"inputs": inputs, "threshold": threshold, "train": train}
+  data = Data({}, shared)
   eval_data = Data(
-    {"train": train, "test": measure.test_data(problem)},
-    shared | {"test_cosines": test_cosines, "test_norms": test_norms},
+    {"train": train, "test": measure.test_data(problem)}, shared
   )
-  num_p = x1.shape[-2]
 
   def init(root, data):
     del root  # nothing is random at infinite width
-    zero, never = jnp.zeros(()), jnp.full((), NOT_YET, jnp.int32)
-    num_rates = len(kernel.rates)
+    never = jnp.full((), NOT_YET, jnp.int32)
     return LimitState(
       step=jnp.zeros((), jnp.int32),
       sums_p=jnp.zeros((num_rates, num_p)),
       sums_q=jnp.zeros((num_rates, 3)),
       noise_std=jnp.ones(()),
-      norm2_w=zero,
-      norm2_v=zero,
+      probe=limit_probe.start(num_rates, num_p, carries),
       threshold=data.shared["threshold"],
       annealed_at=never,
       stopped_at=never,
       diverged_at=never,
     )
 
-  def components(state, shared):
-    """r on M1 [n1], r on every example [N], g at the directions [3]."""
-    r_p = kernels.p_output(
-      kernel, shared["cosines"], shared["norms"], state.sums_p
-    )
-    r = jnp.zeros(s.num_train).at[shared["p_index"]].set(r_p, mode="drop")
+  def without_noise(state, shared) -> tuple[ByGroup, Array, Array]:
+    """r on M1 by group, r on every example [N], g at the directions [3]."""
+    inputs = shared["inputs"]
+    r_p = limit_inputs.p_output(kernel, inputs, num_p_only, state.sums_p)
+    r = limit_inputs.on_all(inputs, r_p.whole, s.num_train)
     return r_p, r, kernels.q_directions_output(kernel, state.sums_q)
 
+  def see(state, shared) -> Seen:
+    inputs, ex = shared["inputs"], shared["train"]
+    if not s.act_noise:
+      r_p, r, g_at = without_noise(state, shared)
+      g = models.q_output(g_at, ex["alpha"], ex["direction"])
+      return Seen(r_p, r + g, g, None, None)
+    level = jnp.where(state.annealed_at == NOT_YET, s.act_noise, 0.0)
+    log_p = kernels.log_shrink(inputs.norms[0], state.noise_std, level)
+    # Deviation: on V's units the noise is |z| times as large, for in the paper
+    # |z| is 1: V's pre-activations are that much larger too.
+    lengths = jnp.sqrt(1 + s.r**2 * jnp.array([1.0, 0.0, 1.0]))
+    log_q = kernels.log_shrink(
+      ex["alpha"] * lengths[ex["direction"]], state.noise_std, level
+    )
+    r_p = limit_inputs.p_output(
+      kernel, inputs, num_p_only, state.sums_p, log_p
+    )
+    r = limit_inputs.on_all(inputs, r_p.whole, s.num_train)
+    g = kernels.q_noisy_output(
+      kernel, state.sums_q, ex["alpha"], ex["direction"], log_q
+    )
+    return Seen(r_p, r + g, g, log_p, log_q)
+
   def outputs(state, data):
-    _, r, g_at = components(state, data.shared)
+    _, r, g_at = without_noise(state, data.shared)
     ex = data.shared["train"]
     return r + models.q_output(g_at, ex["alpha"], ex["direction"])
 
@@ -126,68 +166,134 @@ def make(
     factor = jnp.where(annealed_at == NOT_YET, 1.0, s.anneal_factor)
     return s.learning_rate * factor
 
+  def on_directions(values, direction):
+    """Sums of values, [..., N], by Q's direction, [..., 3]."""
+    return values @ (direction[:, None] == jnp.arange(3)).astype(values.dtype)
+
   def step(state, batch):
     shared, ex = batch.shared, batch.shared["train"]
-    r_p, r, g_at = components(state, shared)
-    f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
-    value = jnp.sum(ex["weight"] * models.logistic_loss(f, ex["y"]))
+    inputs = shared["inputs"]
+    seen = see(state, shared)
+    loss = models.logistic_loss(seen.f, ex["y"])
+    value = jnp.sum(ex["weight"] * loss)
     annealed_at = latch(state.annealed_at, value <= state.threshold, state.step)
     rate = rate_of(annealed_at)
     # Strides end on multiples of the stride: where the host looks in between
     # then cannot change the path.
     left = config.limit.stride - state.step % config.limit.stride
-    is_small = s.learning_rate <= s.small_learning_rate
     n = jnp.where(is_small | (annealed_at != NOT_YET), left, 1)
     n = jnp.minimum(n, max_steps - state.step)
     u = kernels.log_decorrelation(state.noise_std, n, rate, s)
 
-    force = ex["weight"] * ex["y"] * jax.nn.sigmoid(-ex["y"] * f)
-    force_p = force.at[shared["p_index"]].get(mode="fill", fill_value=0.0)
-    force_q = jnp.zeros(3).at[ex["direction"]].add(force * ex["alpha"])
-    move = dict(n=n, rate=rate, u=u, weight_decay=s.weight_decay)
-    decay = jnp.exp(n * jnp.log1p(-rate * s.weight_decay))
-    span = _gathered(n, rate, s.weight_decay)
+    slope = jax.nn.sigmoid(-ex["y"] * seen.f)
+    force = ex["weight"] * ex["y"] * slope
+    force_p = limit_inputs.of_m1(inputs, force)
+    force_q = on_directions(force * ex["alpha"], ex["direction"])
+    # The past meets the noise of its own time: a force for every rate.
+    rate_force_p, rate_force_q = force_p, force_q
+    if s.act_noise:
+      rate_force_p = force_p * kernels.powers(kernel, seen.log_p)
+      rate_force_q = on_directions(
+        kernels.powers(kernel, seen.log_q) * force * ex["alpha"],
+        ex["direction"],
+      )
+    move = limit_probe.Move(
+      n=n,
+      rate=rate,
+      u=u,
+      weight_decay=s.weight_decay,
+      decay=jnp.exp(n * jnp.log1p(-rate * s.weight_decay)),
+      span=_gathered(n, rate, s.weight_decay),
+      force_p=force_p,
+      force_q=force_q,
+    )
+    m2 = ex["m2"]
+    probe = limit_probe.advance(
+      state.probe,
+      move,
+      kernel,
+      num_p_only,
+      r=seen.r_p,
+      along_q=jnp.sum(force * seen.g),
+      force_norm2=_force_norm2(
+        kernel, inputs, num_p_only, move, seen, rate_force_p, rate_force_q
+      ),
+      rho=jnp.sum(ex["weight"] * slope * m2),
+      loss_m2=jnp.sum(loss * m2) / jnp.sum(m2),
+      step=state.step,
+      stop_loss=s.stop_loss,
+    )
+    if s.anneal_factor < 1 or s.act_noise:
+      probe = probe._replace(
+        anneal=limit_probe.advance_anneal(
+          state.probe,
+          move,
+          kernel,
+          inputs,
+          num_p_only,
+          sums_p=state.sums_p,
+          sums_q=state.sums_q,
+          annealed_at=annealed_at,
+          step=state.step,
+        )
+      )
     new = state._replace(
       step=state.step + n,
-      sums_p=kernels.advance(kernel, state.sums_p, force_p, **move),
-      sums_q=kernels.advance(kernel, state.sums_q, force_q, **move),
-      noise_std=state.noise_std * decay * jnp.exp(u),
-      norm2_w=_norm2(
-        state.norm2_w,
-        decay,
-        span,
-        jnp.sum(force_p * r_p),
-        _quadratic_p(kernel, shared, force_p),
-      ),
-      norm2_v=_norm2(
-        state.norm2_v,
-        decay,
-        span,
-        jnp.sum(force_q * g_at),
-        force_q @ jnp.sum(kernel.directions, axis=0) @ force_q,
-      ),
+      sums_p=kernels.advance(kernel, state.sums_p, rate_force_p, **move.by),
+      sums_q=kernels.advance(kernel, state.sums_q, rate_force_q, **move.by),
+      noise_std=state.noise_std * move.decay * jnp.exp(u),
+      probe=probe,
       annealed_at=annealed_at,
       stopped_at=latch(state.stopped_at, value <= s.stop_loss, state.step),
       diverged_at=latch(state.diverged_at, ~jnp.isfinite(value), state.step),
     )
     return new, {"loss": value}
 
-  def evals(state: LimitState, data: Data) -> Measurements:
-    shared = data.shared
-    _, r, g_at = components(state, shared)
-    r_test = shared["test_norms"] * kernels.off_diagonal(
-      kernel, shared["test_cosines"], shared["norms"], state.sums_p
+  def read(state, data, r_p, f, r, g_at) -> lemmas.Reading:
+    """What the instruments are made from."""
+    inputs, ex = data.shared["inputs"], data.shared["train"]
+    mean = measure.mean_loss
+    slope = jax.nn.sigmoid(-ex["y"] * f)
+    force = ex["weight"] * ex["y"] * slope
+    force_p = limit_inputs.of_m1(inputs, force)
+    force_q = on_directions(force * ex["alpha"], ex["direction"])
+    at_one = jnp.sum(kernel.directions, axis=0)
+    return lemmas.Reading(
+      step=state.step,
+      annealed_at=state.annealed_at,
+      rate=rate_of(state.annealed_at),
+      p=jnp.mean(1 - ex["m2"]),
+      q=jnp.mean(1 - ex["m1"]),
+      loss=mean(f, ex, 1.0),
+      loss_m2=mean(f, ex, ex["m2"]),
+      loss_q_only=mean(f, ex, 1 - ex["m1"]),
+      r_loss_m1=mean(r, ex, ex["m1"]),
+      g_at=g_at,
+      rho=jnp.sum(ex["weight"] * slope * ex["m2"]),
+      grad_norm2=force_p @ inputs.gram @ force_p + force_q @ at_one @ force_q,
+      wedge_share=jnp.asarray(2 * jnp.arctan(s.r) / jnp.pi),
+      **limit_probe.readings(
+        state.probe, kernel, inputs, num_p_only, state.sums_p
+      ),
     )
+
+  def evals(state: LimitState, data: Data) -> Measurements:
+    r_p, r, g_at = without_noise(state, data.shared)
+    ex = data.shared["train"]
     values = {
-      "signal_norm2/w": state.norm2_w,
-      "signal_norm2/v": state.norm2_v,
+      "signal_norm2/w": state.probe.norm2_w,
+      "signal_norm2/v": state.probe.norm2_v,
       "noise_std/relative": state.noise_std,
       "learning_rate": rate_of(state.annealed_at),
     }
+    if chosen:
+      f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
+      reading = read(state, data, r_p, f, r, g_at)
+      values |= instruments.measure(chosen, reading, s)
     return measure.measurements(
       r,
       g_at,
-      r_test,
+      limit_inputs.test_output(kernel, data.shared["inputs"], state.sums_p),
       data,
       values,
       p0=s.p0,
@@ -217,27 +323,13 @@ def make(
     learning_rate=lambda state: rate_of(state.annealed_at),
     x64=True,
     device_loop=True,
-    facts={"kernel_error": kernel.error, "num_rates": len(kernel.rates)},
+    facts={
+      "kernel_error": kernel.error,
+      "num_rates": num_rates,
+      "instruments": instruments.as_facts(chosen),
+    },
     files={},
   )
-
-
-def _p_examples(x1):
-  """Where each seed's M1 is, [s, n1], padded with N; and its x1, [s, n1, d]."""
-  num_seeds, n, _ = x1.shape
-  has_p = np.any(x1 != 0, axis=-1)
-  num_p = int(has_p.sum(-1).max())
-  index = np.full((num_seeds, num_p), n)
-  for row, present in zip(index, has_p, strict=True):
-    row[: present.sum()] = np.flatnonzero(present)
-  padded = np.concatenate([x1, np.zeros_like(x1[:, :1])], axis=1)
-  return index, np.take_along_axis(padded, index[..., None], axis=1)
-
-
-def _unit(x):
-  """Rows of unit length (zero rows stay zero), and their lengths."""
-  norms = np.linalg.norm(x, axis=-1)
-  return x / np.where(norms > 0, norms, 1.0)[..., None], norms
 
 
 def _gathered(n, rate, weight_decay):
@@ -247,15 +339,24 @@ def _gathered(n, rate, weight_decay):
   return -jnp.expm1(n * jnp.log1p(-rate * weight_decay)) / weight_decay
 
 
-def _norm2(norm2, decay, span, along, force_norm2):
-  """||D Ubar + span G||^2, since <Ubar, G> = sum F f in the limit."""
-  return decay**2 * norm2 + 2 * decay * span * along + span**2 * force_norm2
+def _force_norm2(
+  kernel, inputs: Inputs, num_p_only, move, seen: Seen, rate_p, rate_q
+):
+  """||G||^2 of W, of W from M2 alone, and of V: quadratic forms in the force.
 
-
-def _quadratic_p(kernel, shared, force):
-  """||G_W||_F^2: the force's quadratic form at rho = 1."""
-  norms = shared["norms"]
-  same = jnp.broadcast_to(force, (kernel.num_odd + 1, force.shape[0]))
-  off = kernels.off_diagonal(kernel, shared["cosines"], norms, same)
-  diagonal = norms * jnp.sum(kernel.diagonal) * force
-  return jnp.sum(force * norms * (off + diagonal))
+  Under noise the examples' patterns are taken as independent. Those of one and
+  the same step share their draw: neglected, a relative eta.
+  """
+  k = num_p_only
+  if seen.log_p is None:
+    at_one = jnp.sum(kernel.directions, axis=0)
+    from_m2 = move.force_p[k:] @ inputs.gram[k:]
+    gram_force = move.force_p[:k] @ inputs.gram[:k] + from_m2
+    of_m2 = from_m2[k:] @ move.force_p[k:]
+    of_v = move.force_q @ at_one @ move.force_q
+    return gram_force @ move.force_p, of_m2, of_v
+  seen_by = limit_inputs.p_output(kernel, inputs, k, rate_p, seen.log_p)
+  of_w = seen_by.whole @ move.force_p
+  of_m2 = seen_by.m2[k:] @ move.force_p[k:]
+  of_v = jnp.einsum("ki,kij,kj->", rate_q, kernel.directions, rate_q)
+  return of_w, of_m2, of_v

@@ -78,6 +78,18 @@ def train_sums(
   return sums, counts
 
 
+def mean_loss(f: Array, batch: dict[str, Array], member: Array) -> Array:
+  """Mean logistic loss of outputs over a subset, []. Section 2.
+
+  Args:
+    f: outputs, [n].
+    batch: arrays of `train_data`, [n].
+    member: 1 or 0, [n] or [].
+  """
+  member = member * (batch["weight"] > 0)
+  return jnp.sum(models.logistic_loss(f, batch["y"]) * member) / jnp.sum(member)
+
+
 def test_sums(
   r: Array, g_at: Array, test: dict[str, Array], *, p0: float, q0: float
 ) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -11,8 +11,11 @@ import numpy as np
 from lro_jax.core.schema import ConfigDict, UserError
 
 FREE, ASSUMPTION_3_3 = "free", "assumption_3_3"
-LARGE, SMALL = "large", "small"
+# Algorithms L-S and S of Section 3, and the mitigation of Section F.1.
+LARGE, SMALL, SMALL_NOISE = "large", "small", "small_noise"
 LIMIT, NETWORK = "limit", "network"
+# Structures of the first layer: Section 2's W and V, Section F.2, no split.
+SPLIT, CONV, GENERAL = "split", "conv", "general"
 STATIONARY = ("init_std", "noise_std", "large_learning_rate", "weight_decay")
 
 # Most examples, and coordinates, that a run may have.
@@ -38,6 +41,11 @@ class Setting(NamedTuple):
     anneal_factor: annealed rate over it; 1 where the arm does not anneal.
     anneal_excess: eps1 where the arm anneals, else -inf.
     stop_loss: eps2.
+    excess: eps1, whether or not the arm anneals.
+    act_noise: std of the pre-activation noise before it is annealed, over tau0;
+      0 but for the mitigation of Section F.1.
+    structure: of the first layer.
+    num_patches: k of Section F.2; 1 where the net is not convolutional.
   """
 
   dim: int
@@ -55,6 +63,21 @@ class Setting(NamedTuple):
   anneal_factor: float
   anneal_excess: float
   stop_loss: float
+  excess: float
+  act_noise: float
+  structure: str
+  num_patches: int
+
+
+def unit_share(setting: Setting) -> float:
+  """Share of u's squared length on one component: sum of u_i^2. Ours.
+
+  1/2 where half of the m units see each component (Section 2); 1/k where m/k
+  channels have a head for every patch (F.2); 1 where every unit sees all.
+  """
+  return {SPLIT: 1 / 2, CONV: 1 / setting.num_patches, GENERAL: 1.0}[
+    setting.structure
+  ]
 
 
 def solve_stationary(
@@ -195,6 +218,9 @@ def resolve(config: ConfigDict) -> Setting:
       " one update would flip every weight's sign; lower either."
     )
   is_large = optim.algorithm == LARGE
+  anneals = optim.algorithm != SMALL
+  is_noisy = optim.algorithm == SMALL_NOISE
+  structure = config.model.structure
   return Setting(
     dim=data.dim,
     num_train=num_train,
@@ -209,8 +235,12 @@ def resolve(config: ConfigDict) -> Setting:
     weight_decay=weight_decay,
     learning_rate=large if is_large else small,
     anneal_factor=small / large if is_large else 1.0,
-    anneal_excess=optim.anneal_excess if is_large else -math.inf,
+    anneal_excess=optim.anneal_excess if anneals else -math.inf,
     stop_loss=optim.stop_loss,
+    excess=optim.anneal_excess,
+    act_noise=optim.act_noise if is_noisy else 0.0,
+    structure=structure,
+    num_patches=config.model.num_patches if structure == CONV else 1,
   )
 
 

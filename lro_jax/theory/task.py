@@ -6,7 +6,14 @@ import numpy as np
 from lro_jax.core import schema
 from lro_jax.core.schema import ConfigDict, UserError, choice, integer, real
 from lro_jax.core.task import Task
-from lro_jax.theory import data, limit, network, regime, settings
+from lro_jax.theory import (
+  data,
+  instruments,
+  limit,
+  network,
+  regime,
+  settings,
+)
 from lro_jax.theory import problem as problem_lib
 
 SCHEMA = {
@@ -26,18 +33,26 @@ SCHEMA = {
   "data.q_norm": real(0, open_low=True),
   "model.num_hidden": integer(2, 2**30),
   "model.num_hidden_v": integer(0, 2**30),
+  "model.structure": choice(
+    settings.SPLIT, settings.CONV, settings.GENERAL
+  ),
+  "model.num_patches": integer(1),
   "model.basis": choice(network.REDUCED, network.FULL),
   "model.init_std": real(0, open_low=True),
   "model.dtype": choice("float32", "float64"),
-  "optim.algorithm": choice(settings.LARGE, settings.SMALL),
+  "optim.algorithm": choice(
+    settings.LARGE, settings.SMALL, settings.SMALL_NOISE
+  ),
   "optim.large_learning_rate": real(0, open_low=True),
   "optim.small_learning_rate": real(0, open_low=True),
   "optim.anneal_excess": real(0),
   "optim.stop_loss": real(0),
   "optim.weight_decay": real(0),
   "optim.noise_std": real(0),
+  "optim.act_noise": real(0),
   "optim.stationary": choice("none", *settings.STATIONARY),
   "limit.stride": integer(1),
+  "lemmas.measure": schema.text(),
   "train.max": schema.duration(),
   "train.steps_per_call": integer(1),
   "train.num_devices": integer(0),
@@ -79,12 +94,56 @@ def validate(config: ConfigDict) -> None:
       "Got data.r 0 for the limit engine: z - zeta, z and z + zeta would be one"
       " point with two labels; give r > 0."
     )
+  _validate_structure(config, setting)
+  instruments.choose(
+    config.lemmas.measure, config.engine, config.model.structure
+  )
   if config.model.num_hidden % 2 or config.model.num_hidden_v % 2:
     raise UserError(
       f"Got num_hidden {config.model.num_hidden}, num_hidden_v"
       f" {config.model.num_hidden_v}: both must be even, half of the units see"
       " each component."
     )
+
+
+def _validate_structure(config: ConfigDict, setting: settings.Setting) -> None:
+  """Refuses what an engine or a structure of the first layer has not."""
+  structure, k = config.model.structure, config.model.num_patches
+  is_limit = config.engine == settings.LIMIT
+  if structure == settings.CONV and setting.dim % k:
+    raise UserError(
+      f"Got model.num_patches {k} with data.dim {setting.dim}: the stride d / k"
+      " of the convolutional net must be whole; choose a divisor of data.dim."
+    )
+  if structure == settings.CONV and config.model.num_hidden % k:
+    raise UserError(
+      f"Got model.num_patches {k} with model.num_hidden"
+      f" {config.model.num_hidden}: the m / k channels must be whole; choose"
+      " num_hidden a multiple of num_patches."
+    )
+  if structure == settings.GENERAL and is_limit:
+    raise UserError(
+      "Got model.structure 'general' for the limit engine: without the split its"
+      " kernel couples x1 with x2 and has no short series; use engine"
+      " 'network'."
+    )
+  if structure == settings.CONV and is_limit and setting.act_noise:
+    raise UserError(
+      "Got optim.algorithm 'small_noise' with model.structure 'conv' for the"
+      " limit engine: noise meets every patch at another strength there; use"
+      " engine 'network', or structure 'split'."
+    )
+  if structure != settings.SPLIT and not is_limit:
+    if config.model.basis != network.FULL:
+      raise UserError(
+        f"Got model.basis {config.model.basis!r} with model.structure"
+        f" {structure!r}: only the split net has a reduced basis; set 'full'."
+      )
+    if config.model.num_hidden_v:
+      raise UserError(
+        f"Got model.num_hidden_v {config.model.num_hidden_v} with"
+        f" model.structure {structure!r}: all units see x2 there; set 0."
+      )
 
 
 def conditions(config: ConfigDict) -> list[regime.Condition]:
@@ -136,7 +195,7 @@ def check_data(config: ConfigDict, devices: int) -> None:
   )
   thresholds = settings.anneal_threshold(setting, q)
   early = np.flatnonzero(thresholds <= setting.stop_loss)
-  if config.optim.algorithm == settings.LARGE and early.size:
+  if config.optim.algorithm != settings.SMALL and early.size:
     raise UserError(
       f"Got stop_loss {setting.stop_loss:g}, but seed {seeds[early[0]]} anneals"
       f" only at loss {thresholds[early[0]]:.4g} (anneal_excess + q log 2):"
@@ -177,7 +236,7 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     "data": f"P/Q distribution, sha256 {problem_lib.digest(problem)}",
     "setting": setting._asdict(),
     "expected_events": ["anneal", "stop"]
-    if config.optim.algorithm == settings.LARGE
+    if config.optim.algorithm != settings.SMALL
     else ["stop"],
     "regime": regime.as_facts(conditions(config)),
     # z - zeta, z, z + zeta of the first seed in their plane, for Figure 2.

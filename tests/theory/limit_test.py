@@ -8,7 +8,7 @@ from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
 from lro_jax.core import steps
-from lro_jax.theory import kernels, limit, settings
+from lro_jax.theory import kernels, limit, limit_inputs, settings
 from lro_jax.theory import problem as problem_lib
 from tests import testing
 
@@ -114,6 +114,7 @@ class DynamicsTest(parameterized.TestCase):
       r=0.2,
       q_norm=3.0,
     )
+    self.examples = problem.train, problem.test
     with jax.enable_x64(True):
       task = limit.make(cfg, setting, problem)
       compiled = steps.compile_task(task, 1)
@@ -127,9 +128,12 @@ class DynamicsTest(parameterized.TestCase):
       # The arcsines are good to 1e-8, times a total force below 20.
       present = problem.train.x1[s].any(-1)
       train, test, at_directions = (np.asarray(x[s]) for x in outputs)
-      num = present.sum()
-      np.testing.assert_allclose(train[:num], r[:26][present], atol=2e-7)
-      np.testing.assert_allclose(train[num:], 0.0)
+      index = task.data.shared["inputs"].index[s]
+      self.assertCountEqual(index[index < 26], np.flatnonzero(present))
+      np.testing.assert_allclose(
+        train[index < 26], r[index[index < 26]], atol=2e-7
+      )
+      np.testing.assert_allclose(train[index == 26], 0.0)
       np.testing.assert_allclose(test, r[26:], atol=2e-7)
       np.testing.assert_allclose(at_directions, g, atol=2e-7)
       values = reading.now.values
@@ -142,23 +146,20 @@ class DynamicsTest(parameterized.TestCase):
 
   def outputs(self, task, setting, state):
     """r on train and test x1, g at the directions; [s] in front."""
-    shared = task.eval_data.shared
-    largest = max(
-      np.abs(shared["cosines"]).max(), np.abs(shared["test_cosines"]).max()
+    inputs = task.eval_data.shared["inputs"]
+    kernel = kernels.make_kernel(
+      setting, limit_inputs.largest_cosine(inputs), 40
     )
-    kernel = kernels.make_kernel(setting, float(largest), 40)
+    _, num_p_only = limit_inputs.make(setting, *self.examples)
 
-    def of_seed(shared, sums_p, sums_q):
-      norms = shared["norms"]
-      train = kernels.p_output(kernel, shared["cosines"], norms, sums_p)
-      test = kernels.off_diagonal(kernel, shared["test_cosines"], norms, sums_p)
+    def of_seed(inputs, sums_p, sums_q):
       return (
-        train,
-        shared["test_norms"] * test,
+        limit_inputs.p_output(kernel, inputs, num_p_only, sums_p).whole,
+        limit_inputs.test_output(kernel, inputs, sums_p),
         kernels.q_directions_output(kernel, sums_q),
       )
 
-    return jax.vmap(of_seed)(shared, state.sums_p, state.sums_q)
+    return jax.vmap(of_seed)(inputs, state.sums_p, state.sums_q)
 
   def test_the_last_stride_ends_where_the_run_does(self):
     cfg = config(

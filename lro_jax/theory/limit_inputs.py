@@ -1,0 +1,179 @@
+"""What the limit engine keeps of the inputs: cosines, norms, index sets.
+
+Ours. In the limit x1 enters through inner products alone. Patches, axis [P], are
+the parts of x1 that the heads of a convolutional net see (Section F.2); a dense
+net has one. Since heads are independent signs, cross terms between patches
+vanish with the width (Lemmas F.3, F.4), and the kernel is a sum over patches,
+whose running sums are the same for all.
+
+The examples of M1 come in two groups, those with only a P component first: so
+the sum over all of M1 is the sum over both, and Lemma 5.2's restriction to M2
+costs nothing. Letters: see `lro_jax.theory`.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from lro_jax.core.task import Array
+from lro_jax.theory import convolution, kernels
+from lro_jax.theory.data import Examples, in_m1, in_m2
+from lro_jax.theory.kernels import Kernel
+from lro_jax.theory.settings import CONV, Setting, unit_share
+
+
+class Inputs(NamedTuple):
+  """x1 of one seed, or of every seed with [s] in front.
+
+  Attributes:
+    index: where in the training set each of M1 is, N where it is padding, [n1].
+    cosines: between training patches, the diagonal set to 0, [P, n1, n1].
+    norms: of training patches, [P, n1].
+    gram: <grad f_i, grad f_j> under equal patterns, [n1, n1].
+    test_cosines: of training with test patches, [P, n1, n].
+    test_norms: of test patches, [P, n].
+  """
+
+  index: Array
+  cosines: Array
+  norms: Array
+  gram: Array
+  test_cosines: Array
+  test_norms: Array
+
+
+def make(setting: Setting, train: Examples, test: Examples):
+  """The inputs of every seed, and how many of them are P-only. Ours.
+
+  Args:
+    setting: the run's numbers.
+    train: training examples, leaves [s, N, ...].
+    test: test draws, leaves [s, n, ...].
+
+  Returns:
+    Inputs with [s] in front, NumPy; and n1's part that is the P-only group,
+    the largest of any seed.
+  """
+  index, num_p_only = _grouped(in_m1(train), in_m2(train))
+  padded = np.concatenate([train.x1, np.zeros_like(train.x1[:, :1])], axis=1)
+  x1 = np.take_along_axis(padded, index[..., None], axis=1)
+  unit_train, norms = _unit(_patches(setting, x1))
+  unit_test, test_norms = _unit(_patches(setting, test.x1))
+  cosines = np.einsum("spid,spjd->spij", unit_train, unit_train)
+  share = unit_share(setting)
+  active = share * (0.25 + np.arcsin(np.clip(cosines, -1, 1)) / (2 * np.pi))
+  products = cosines * norms[..., :, None] * norms[..., None, :]
+  here = np.arange(cosines.shape[-1])
+  active[..., here, here] = share / 2
+  cosines[..., here, here] = 0.0
+  inputs = Inputs(
+    index=index,
+    cosines=cosines,
+    norms=norms,
+    gram=np.sum(products * active, axis=1),
+    test_cosines=np.einsum("spjd,spid->spji", unit_train, unit_test),
+    test_norms=test_norms,
+  )
+  return inputs, num_p_only
+
+
+def largest_cosine(inputs: Inputs) -> float:
+  """Largest |cos| between two different x1, or patches of them. Ours."""
+  both = (inputs.cosines, inputs.test_cosines)
+  return float(max(np.abs(c).max() for c in both))
+
+
+class ByGroup(NamedTuple):
+  """r on the training x1, [n1], by where its signal comes from.
+
+  Attributes:
+    p_only: from the examples with only a P component.
+    m2: from those of M2.
+  """
+
+  p_only: Array
+  m2: Array
+
+  @property
+  def whole(self) -> Array:
+    """r."""
+    return self.p_only + self.m2
+
+
+def p_output(
+  kernel: Kernel,
+  inputs: Inputs,
+  num_p_only: int,
+  sums: Array,
+  log_a: Array | None = None,
+) -> ByGroup:
+  """r_t on the training x1. Ours, from the formula of `theory.kernels`.
+
+  Args:
+    kernel: the kernel.
+    inputs: of one seed.
+    num_p_only: size of the first group.
+    sums: A_k, [K, n1].
+    log_a: log a of the x1, [n1], under noise (one patch only); else None.
+  """
+  k, whole = num_p_only, slice(None)
+  parts = [0.0, 0.0]
+  for cosines, norms in zip(inputs.cosines, inputs.norms, strict=True):
+    same = norms * kernels.diagonal(kernel, norms, sums, log_a)
+    for i, group in enumerate((slice(k), slice(k, None))):
+      off = norms * kernels.off_diagonal(
+        kernel, cosines[group], norms[group], sums[whole, group], log_a
+      )
+      own = jnp.zeros_like(same).at[group].set(same[group])
+      parts[i] = parts[i] + off + own
+  return ByGroup(*parts)
+
+
+def test_output(kernel: Kernel, inputs: Inputs, sums: Array) -> Array:
+  """r_t on the test x1, [n]. Arguments as `p_output`, without noise. Ours."""
+  total = 0.0
+  for cosines, norms, test_norms in zip(
+    inputs.test_cosines, inputs.norms, inputs.test_norms, strict=True
+  ):
+    total += test_norms * kernels.off_diagonal(kernel, cosines, norms, sums)
+  return total
+
+
+def on_all(inputs: Inputs, of_m1: Array, num_train: int) -> Array:
+  """Values on M1, [n1], spread over all examples, [N]; 0 elsewhere. Ours."""
+  return jnp.zeros(num_train).at[inputs.index].set(of_m1, mode="drop")
+
+
+def of_m1(inputs: Inputs, on_examples: Array) -> Array:
+  """Values of all examples, [N], at M1, [n1]; 0 at padding. Ours."""
+  return on_examples.at[inputs.index].get(mode="fill", fill_value=0.0)
+
+
+def _patches(setting: Setting, x1: np.ndarray) -> np.ndarray:
+  """Patches of x1, [s, P, n, d]."""
+  if setting.structure != CONV:
+    return x1[:, None]
+  s, n, d = x1.shape
+  patches = convolution.patches_of(x1.reshape(s * n, d), setting.num_patches)
+  patches = np.asarray(patches).reshape(s, n, setting.num_patches, d)
+  return np.moveaxis(patches, 2, 1)
+
+
+def _grouped(has_p: np.ndarray, has_q: np.ndarray) -> tuple[np.ndarray, int]:
+  """Positions of P-only, then of both, each padded with N; size of the first."""
+  n = has_p.shape[-1]
+  columns = []
+  for member in (has_p & ~has_q, has_p & has_q):
+    size = int(member.sum(-1).max())
+    index = np.full((len(member), size), n)
+    for row, present in zip(index, member, strict=True):
+      row[: present.sum()] = np.flatnonzero(present)
+    columns.append(index)
+  return np.concatenate(columns, axis=1), columns[0].shape[1]
+
+
+def _unit(x):
+  """Vectors of unit length (zero ones stay zero), and their lengths."""
+  norms = np.linalg.norm(x, axis=-1)
+  return x / np.where(norms > 0, norms, 1.0)[..., None], norms

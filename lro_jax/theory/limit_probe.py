@@ -1,0 +1,281 @@
+"""What the limit engine carries along only to be measured.
+
+Ours. Norms of the signal are recursions, since <Ubar, -grad L> = sum_j F_j f_j in
+the limit: they cannot be had from the outputs' running sums at some later step.
+Letters: see `lro_jax.theory`.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lro_jax.core.seeds import if_any
+from lro_jax.core.task import NOT_YET, Array, latch
+from lro_jax.theory import instruments, kernels, lemmas, limit_inputs
+from lro_jax.theory.kernels import Kernel
+from lro_jax.theory.limit_inputs import ByGroup, Inputs
+
+
+class SinceAnneal(NamedTuple):
+  """Ubar_t0 and its inner product with Ubar_t.
+
+  Attributes:
+    sums_p, sums_q: Ubar_t0's running sums, seen from the patterns of now.
+    norm2: ||Ubar_t0||^2, [].
+    along: <Ubar_t, Ubar_t0>, [].
+    u: -log rho since then, [].
+  """
+
+  sums_p: Array
+  sums_q: Array
+  norm2: Array
+  along: Array
+  u: Array
+
+
+class Probe(NamedTuple):
+  """All that is carried; None where no instrument asks.
+
+  Attributes:
+    norm2_w, norm2_v: ||Wbar||_F^2, ||Vbar||_F^2, [].
+    large_rho_steps: steps with rho_t >= `lemmas.LARGE_RHO`, int32 [].
+    m2_learned_at: latch of the loss on M2 at eps2, int32 [].
+    norm2_m2: ||W^(2)||_F^2, (5.1), [].
+    from_start: the P sums as the first patterns see them, [K, n1], and -log rho
+      since the start, [].
+    anneal: what is kept of the annealing step.
+  """
+
+  norm2_w: Array
+  norm2_v: Array
+  large_rho_steps: Array
+  m2_learned_at: Array
+  norm2_m2: Any
+  from_start: Any
+  anneal: Any
+
+
+class Move(NamedTuple):
+  """One step or stride: how far, and by what forces. All [] but the forces.
+
+  Attributes:
+    n: number of steps.
+    rate: eta.
+    u: -log rho over them.
+    weight_decay: lambda.
+    decay: D = (1 - eta lambda)^n.
+    span: sum of eta (1 - eta lambda)^j over j < n.
+    force_p: F on M1, [n1].
+    force_q: F alpha on the three directions, [3].
+  """
+
+  n: Array
+  rate: Array
+  u: Array
+  weight_decay: float
+  decay: Array
+  span: Array
+  force_p: Array
+  force_q: Array
+
+  @property
+  def by(self) -> dict[str, Any]:
+    """What `kernels.advance` wants."""
+    names = ("n", "rate", "u", "weight_decay")
+    return {name: getattr(self, name) for name in names}
+
+
+def start(num_rates: int, num_p: int, carries: frozenset[str]) -> Probe:
+  """The probe of an untrained net. Ours.
+
+  Args:
+    num_rates: K.
+    num_p: n1.
+    carries: what is to be carried, `instruments.carried`.
+  """
+  zero, steps = jnp.zeros(()), jnp.zeros((), jnp.int32)
+  sums_p, sums_q = jnp.zeros((num_rates, num_p)), jnp.zeros((num_rates, 3))
+  return Probe(
+    norm2_w=zero,
+    norm2_v=zero,
+    large_rho_steps=steps,
+    m2_learned_at=jnp.full((), NOT_YET, jnp.int32),
+    norm2_m2=zero if instruments.FROM_M2 in carries else None,
+    from_start=(sums_p, zero) if instruments.FROM_START in carries else None,
+    anneal=SinceAnneal(sums_p, sums_q, zero, zero, zero)
+    if instruments.MOVED in carries
+    else None,
+  )
+
+
+def moved_norm2(norm2: Array, move: Move, along: Array, of_force: Array):
+  """||D Ubar + span G||^2 with along = <Ubar, G>, of_force = ||G||^2. Ours."""
+  return (
+    move.decay**2 * norm2
+    + 2 * move.decay * move.span * along
+    + move.span**2 * of_force
+  )
+
+
+def advance(
+  probe: Probe,
+  move: Move,
+  kernel: Kernel,
+  num_p_only: int,
+  *,
+  r: ByGroup,
+  along_q: Array,
+  force_norm2: tuple[Array, Array, Array],
+  rho: Array,
+  loss_m2: Array,
+  step: Array,
+  stop_loss: float,
+) -> Probe:
+  """The probe after a step or stride, but for `anneal`. Ours.
+
+  Args:
+    probe: before.
+    move: the step.
+    kernel: the kernel.
+    num_p_only: size of the first group of M1.
+    r: on M1 before the step.
+    along_q: sum of F g over examples, [].
+    force_norm2: ||G||^2 of W, of W from M2 alone, and of V, [] each.
+    rho: (B.10), [].
+    loss_m2: loss on M2 before the step, [].
+    step: t.
+    stop_loss: eps2.
+  """
+  of_w, of_m2, of_v = force_norm2
+  p_only = slice(None, num_p_only)
+  in_m2 = move.force_p.at[p_only].set(0.0)
+  counted = jnp.where(rho >= lemmas.LARGE_RHO, move.n, 0).astype(jnp.int32)
+  out = probe._replace(
+    norm2_w=moved_norm2(
+      probe.norm2_w, move, jnp.sum(move.force_p * r.whole), of_w
+    ),
+    norm2_v=moved_norm2(probe.norm2_v, move, along_q, of_v),
+    large_rho_steps=probe.large_rho_steps + counted,
+    m2_learned_at=latch(probe.m2_learned_at, loss_m2 <= stop_loss, step),
+  )
+  if probe.norm2_m2 is not None:
+    along = jnp.sum(in_m2 * r.m2)
+    out = out._replace(
+      norm2_m2=moved_norm2(probe.norm2_m2, move, along, of_m2)
+    )
+  if probe.from_start is not None:
+    sums, since = probe.from_start
+    sums = kernels.advance_from_start(
+      kernel, sums, move.force_p, since_start=since, **move.by
+    )
+    out = out._replace(from_start=(sums, since + move.u))
+  return out
+
+
+def advance_anneal(
+  probe: Probe,
+  move: Move,
+  kernel: Kernel,
+  inputs: Inputs,
+  num_p_only: int,
+  *,
+  sums_p: Array,
+  sums_q: Array,
+  annealed_at: Array,
+  step: Array,
+) -> Any:
+  """What is kept of the annealing step, after a step or stride. Ours.
+
+  Run only once some seed has annealed: it costs a forward pass.
+
+  Args:
+    probe: before.
+    move: the step.
+    kernel: the kernel.
+    inputs: of this seed.
+    num_p_only: size of its first group.
+    sums_p, sums_q: running sums before the step.
+    annealed_at: the latch, this step's decision included.
+    step: t.
+  """
+  if probe.anneal is None:
+    return None
+
+  def forward(kept, norms, sums, inputs, move, fresh):
+    norm2 = norms[0] + norms[1]
+    at = SinceAnneal(*sums, norm2, norm2, jnp.zeros(()))
+    kept = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), at, kept)
+    h = limit_inputs.p_output(kernel, inputs, num_p_only, kept.sums_p).whole
+    h_at = kernels.q_directions_output(kernel, kept.sums_q)
+    gained = jnp.sum(move.force_p * h) + jnp.sum(move.force_q * h_at)
+    fading = jnp.exp(-jnp.asarray(kernel.rates) * move.u)[:, None]
+    return SinceAnneal(
+      sums_p=kept.sums_p * fading,
+      sums_q=kept.sums_q * fading,
+      norm2=kept.norm2,
+      along=move.decay * kept.along + move.span * gained,
+      u=kept.u + move.u,
+    )
+
+  return if_any(
+    annealed_at != NOT_YET,
+    forward,
+    probe.anneal,
+    (probe.norm2_w, probe.norm2_v),
+    (sums_p, sums_q),
+    inputs,
+    jax.tree.map(jnp.asarray, move),
+    annealed_at == step,
+  )
+
+
+def readings(
+  probe: Probe, kernel: Kernel, inputs: Inputs, num_p_only: int, sums_p: Array
+) -> dict[str, Array]:
+  """Fields of `lemmas.Reading` that the probe and the sums give. Ours.
+
+  Args:
+    probe: of a state.
+    kernel: the kernel.
+    inputs: of its seed.
+    num_p_only: size of the first group.
+    sums_p: its running sums.
+  """
+  out = {
+    "norm2_w": probe.norm2_w,
+    "norm2_v": probe.norm2_v,
+    "large_rho_steps": probe.large_rho_steps,
+    "m2_learned_at": probe.m2_learned_at,
+  }
+  k = num_p_only
+  if probe.norm2_m2 is not None:
+    # Rate 0 of the sums is the plain decayed sum of forces, and the odd part of
+    # the kernel is linear: r(x) - r(-x) = 2 <sum_j A_0j x_j, x> / 8 exactly.
+    coefficients = kernel.off[0] * sums_p[0] * inputs.norms[0]
+    only, rest = coefficients[:k], coefficients[k:]
+    cosines = inputs.cosines[0][:k, :k] + jnp.eye(k)
+    beyond = 2 * inputs.test_norms[0] * (rest @ inputs.test_cosines[0][k:])
+    out |= {
+      "norm2_m2": probe.norm2_m2,
+      "alpha_norm": jnp.sqrt(jnp.maximum(only @ cosines @ only, 0)),
+      "alpha_rest": jnp.sqrt(jnp.mean(beyond**2)),
+    }
+  if probe.from_start is not None:
+    # N_{U_0}(Wbar; x_k) of the P-only examples; their Gram matrix at rho = 1.
+    seen = limit_inputs.p_output(kernel, inputs, k, probe.from_start[0])
+    target = seen.whole[:k]
+    gram = inputs.gram[:k, :k]
+    padding = jnp.diag(jnp.where(jnp.diag(gram) > 0, 0.0, 1.0))
+    best = jnp.linalg.solve(gram + padding, target)
+    out["rest2"] = probe.norm2_w - target @ best
+  if probe.anneal is not None:
+    kept = probe.anneal
+    total = probe.norm2_w + probe.norm2_v
+    # arccos(e^-u) / pi, without cancellation near u = 0.
+    share = jnp.arctan(jnp.sqrt(jnp.expm1(2 * kept.u))) / jnp.pi
+    out |= {
+      "moved2": total + kept.norm2 - 2 * kept.along,
+      "anneal_flips": jnp.stack([share, share]),
+    }
+  return out
