@@ -42,7 +42,7 @@ def split():
       num_hidden=16384,  # network engine only
       num_hidden_v=0,  # 0: as num_hidden
       structure="split",  # or conv (Section F.2), general (U sees all of x)
-      num_patches=2,  # k, read by conv only
+      num_strides=2,  # k, read by conv only
       basis="reduced",
       init_std=0.01,  # limit engine: drops out
       dtype="float32",  # network engine; the limit engine is float64

@@ -12,7 +12,7 @@ from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.core.task import Data
 from lro_jax.core.timing import seconds
 from lro_jax.theory import data as data_lib
-from lro_jax.theory import network, reference, settings
+from lro_jax.theory import network, reference, settings, structures
 from lro_jax.theory import problem as problem_lib
 from lro_jax.theory import task as theory
 
@@ -83,15 +83,23 @@ def parts_alone(config: ConfigDict, *, steps_per_call: int) -> Parts:
   task = theory.make(config, axis_name=None)
   data = Data(*jax.tree.map(lambda x: x[0], tuple(task.data)))
   state = task.init(prng.root_key(0), data)
-  gradient = jax.grad(network.loss, has_aux=True)
+  s = settings.resolve(config)
+  dims = data.examples["x1"].shape[-1], data.shared["directions"].shape[-1]
+  net = structures.make(
+    s,
+    rows=network.rows(config),
+    dims=dims,
+    dtype=np.dtype(config.model.dtype),
+  )
+  gradient = jax.grad(network.make_loss(net), has_aux=True)
   link = optim.add_gaussian_noise(
-    settings.resolve(config).noise_std, prng.root_key(0)
+    s.noise_std, prng.root_key(0)
   )
 
   @jax.jit
   def descend(params):
     def body(_, params):
-      grads, _ = gradient(params, state.model_state, data, None)
+      grads, _ = gradient(params, state.model_state, data, 0)
       return jax.tree.map(lambda p, g: p - 1e-3 * g, params, grads)
 
     return jax.lax.fori_loop(0, steps_per_call, body, params)

@@ -192,8 +192,27 @@ class Moved(NamedTuple):
   """What an update changes of a TrainState."""
 
   params: Tree
+  model_state: Tree
   opt_state: Tree
   probe: Tree
+
+
+class Seen(NamedTuple):
+  """What a step knows when it moves; sums over all devices.
+
+  Attributes:
+    batch: this device's share of the batch.
+    model_state: as the loss left it.
+    grads: gradient of the mean loss.
+    loss: the mean loss, [].
+    sums: what the loss returned besides, [] each.
+  """
+
+  batch: Data
+  model_state: Tree
+  grads: Tree
+  loss: Array
+  sums: dict[str, Array]
 
 
 def gradient_step(
@@ -202,7 +221,7 @@ def gradient_step(
   *,
   stop_loss: float,
   axis_name: str | None = None,
-  move: Callable[[TrainState, Tree, Array], Moved] | None = None,
+  move: Callable[[TrainState, Seen], Moved] | None = None,
 ) -> Callable[[TrainState, Data], tuple[TrainState, dict[str, Array]]]:
   """The `step` of a gradient-trained Task.
 
@@ -217,19 +236,19 @@ def gradient_step(
     tx: chain from `make`.
     stop_loss: loss at or below which training stops; -inf never stops.
     axis_name: name of the device axis, None on one device.
-    move: (state before, grads, loss) -> Moved, for a track that carries a probe
-      along; the chain's own update where None.
+    move: (state before, what the step has seen) -> Moved, for a track that
+      carries a probe along; the chain's own update where None.
 
   Returns:
     (state, batch) -> (state, sums).
   """
 
-  def by_the_chain(state, grads, value):
+  def by_the_chain(state, seen):
     updates, opt_state = tx.update(
-      grads, state.opt_state, state.params, value=value
+      seen.grads, state.opt_state, state.params, value=seen.loss
     )
     params = optax.apply_updates(state.params, updates)
-    return Moved(params, opt_state, state.probe)
+    return Moved(params, seen.model_state, opt_state, state.probe)
 
   def step(state: TrainState, batch: Data):
     grad_fn = jax.value_and_grad(loss, has_aux=True)
@@ -239,12 +258,13 @@ def gradient_step(
     if axis_name is not None:
       # Before the noise: every device then adds the same draw to the same sum.
       value, sums, grads = jax.lax.psum((value, sums, grads), axis_name)
-    moved = (move or by_the_chain)(state, grads, value)
+    seen = Seen(batch, model_state, grads, value, sums)
+    moved = (move or by_the_chain)(state, seen)
     finite = jnp.isfinite(value)
     return TrainState(
       step=state.step + 1,
       params=moved.params,
-      model_state=model_state,
+      model_state=moved.model_state,
       opt_state=moved.opt_state,
       probe=moved.probe,
       stopped_at=latch(

@@ -125,12 +125,12 @@ def _signal2(x: Reading) -> Array:
 
 def _strength(s: Setting) -> float:
   """r |z|^2 / k: what the rate of learning Q is proportional to."""
-  return s.r * s.q_norm**2 / s.num_patches
+  return s.r * s.q_norm**2 / s.num_strides
 
 
 def _p_only(x: Reading, s: Setting) -> Array:
   """N p k."""
-  return s.num_train * x.p * s.num_patches
+  return s.num_train * x.p * s.num_strides
 
 
 def _once_annealed(x: Reading, value: Array) -> Array:
@@ -148,16 +148,34 @@ def eps_s(s: Setting, units: Array) -> Array:
   return _over(1.0, s.weight_decay * s.init_std) ** (4 / 3) * units ** (-1 / 3)
 
 
+def least_rest2(gram: Array, target: Array, norm2: Array) -> Array:
+  """min over alpha of ||Wbar - sum_k alpha_k phi_k||^2, []. Lemma B.6.
+
+  phi_k is u 1(W_0 x_k) x_k^T. A little ridge keeps near-parallel ones apart;
+  what is returned is the square at the alpha found.
+
+  Args:
+    gram: <phi_k, phi_l>, [n, n], zero rows where padded.
+    target: <Wbar, phi_k>, [n].
+    norm2: ||Wbar||^2, [].
+  """
+  diagonal = jnp.diag(gram)
+  ridge = jnp.finfo(gram.dtype).eps * jnp.max(diagonal)
+  padding = jnp.where(diagonal > 0, ridge, 1.0)
+  alpha = jnp.linalg.solve(gram + jnp.diag(padding), target)
+  return norm2 - 2 * alpha @ target + alpha @ gram @ alpha
+
+
 def lemma_4_1_steps(x: Reading, s: Setting) -> Measured:
   """Steps till annealing against d k / (eta1 eps1)."""
-  dim = s.dim * s.num_patches
+  dim = s.dim * s.num_strides
   return Measured(x.step, _over(dim, s.large_learning_rate * s.excess))
 
 
 def lemma_4_1_norm(x: Reading, s: Setting) -> Measured:
   """||Ubar||_F^2 against d k log^2(1 / eps1)."""
   log = math.log(1 / s.excess) if s.excess else math.inf
-  return Measured(_signal2(x), s.dim * s.num_patches * log**2)
+  return Measured(_signal2(x), s.dim * s.num_strides * log**2)
 
 
 def lemma_4_2(x: Reading, s: Setting) -> Measured:

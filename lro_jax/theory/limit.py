@@ -286,14 +286,16 @@ def make(
       "noise_std/relative": state.noise_std,
       "learning_rate": rate_of(state.annealed_at),
     }
+    f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
     if chosen:
-      f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
       reading = read(state, data, r_p, f, r, g_at)
       values |= instruments.measure(chosen, reading, s)
     return measure.measurements(
+      f,
       r,
       g_at,
       limit_inputs.test_output(kernel, data.shared["inputs"], state.sums_p),
+      None,
       data,
       values,
       p0=s.p0,

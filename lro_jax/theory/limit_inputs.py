@@ -155,8 +155,8 @@ def _patches(setting: Setting, x1: np.ndarray) -> np.ndarray:
   if setting.structure != CONV:
     return x1[:, None]
   s, n, d = x1.shape
-  patches = convolution.patches_of(x1.reshape(s * n, d), setting.num_patches)
-  patches = np.asarray(patches).reshape(s, n, setting.num_patches, d)
+  patches = convolution.patches_of_x1(x1.reshape(s * n, d), setting.num_strides)
+  patches = np.asarray(patches).reshape(s, n, setting.num_strides, d)
   return np.moveaxis(patches, 2, 1)
 
 

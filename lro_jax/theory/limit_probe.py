@@ -264,11 +264,9 @@ def readings(
   if probe.from_start is not None:
     # N_{U_0}(Wbar; x_k) of the P-only examples; their Gram matrix at rho = 1.
     seen = limit_inputs.p_output(kernel, inputs, k, probe.from_start[0])
-    target = seen.whole[:k]
-    gram = inputs.gram[:k, :k]
-    padding = jnp.diag(jnp.where(jnp.diag(gram) > 0, 0.0, 1.0))
-    best = jnp.linalg.solve(gram + padding, target)
-    out["rest2"] = probe.norm2_w - target @ best
+    out["rest2"] = lemmas.least_rest2(
+      inputs.gram[:k, :k], seen.whole[:k], probe.norm2_w
+    )
   if probe.anneal is not None:
     kept = probe.anneal
     total = probe.norm2_w + probe.norm2_v

@@ -49,13 +49,13 @@ def test_data(problem: problem_lib.Problem) -> dict[str, np.ndarray]:
 
 
 def train_sums(
-  r: Array, g_at: Array, batch: dict[str, Array]
+  f: Array, r: Array, batch: dict[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
   """Sums and counts of the training losses by subset. Sec. 2, Lemma 4.4.
 
   Args:
-    r: output of the W block on the training x1, [n].
-    g_at: g at the three directions, [3].
+    f: outputs on the training examples, [n].
+    r: outputs on their x1 alone, [n].
     batch: arrays of `train_data`, [n].
 
   Returns:
@@ -63,7 +63,6 @@ def train_sums(
   """
   y, m1, m2 = batch["y"], batch["m1"], batch["m2"]
   here = jnp.where(batch["weight"] > 0, 1.0, 0.0).astype(y.dtype)
-  f = r + models.q_output(g_at, batch["alpha"], batch["direction"])
   loss, r_loss = models.logistic_loss(f, y), models.logistic_loss(r, y)
   subsets = {
     "train_loss/all": (loss, here),
@@ -91,7 +90,13 @@ def mean_loss(f: Array, batch: dict[str, Array], member: Array) -> Array:
 
 
 def test_sums(
-  r: Array, g_at: Array, test: dict[str, Array], *, p0: float, q0: float
+  f: Array | None,
+  r: Array,
+  g_at: Array,
+  test: dict[str, Array],
+  *,
+  p0: float,
+  q0: float,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
   """Sums and counts of the test errors. Paper: Theorems 3.4, 3.5.
 
@@ -99,7 +104,8 @@ def test_sums(
   Q-only at g alone.
 
   Args:
-    r: output of the W block on the test x1, [n].
+    f: outputs on the test points, [n]; None where they are r + g.
+    r: outputs on the test x1 alone, [n].
     g_at: g at the three directions, [3].
     test: arrays of `test_data`, [n].
     p0: probability of P-only.
@@ -117,7 +123,7 @@ def test_sums(
   sums = {
     "test_error/p_only": errors(r),
     "test_error/q_only": errors(g),
-    "test_error/both": errors(r + g),
+    "test_error/both": errors(r + g if f is None else f),
   }
   sums["test_error/all"] = (
     p0 * sums["test_error/p_only"]
@@ -129,9 +135,11 @@ def test_sums(
 
 
 def measurements(
+  f: Array,
   r: Array,
   g_at: Array,
   r_test: Array,
+  f_test: Array | None,
   data: Data,
   values: dict[str, Array],
   *,
@@ -141,17 +149,19 @@ def measurements(
   """All common measurements of a state. Ours.
 
   Args:
-    r: W block on the training x1, [n].
+    f: outputs on the training examples, [n].
+    r: outputs on the training x1 alone, [n].
     g_at: g at the three directions, [3].
-    r_test: W block on the test x1, [n_test].
+    r_test: outputs on the test x1 alone, [n_test].
+    f_test: outputs on the test points; None where they are r + g.
     data: evaluation data; examples['train'] and examples['test'].
     values: the engine's own readings, [] each.
     p0: probability of P-only.
     q0: probability of Q-only.
   """
-  sums, counts = train_sums(r, g_at, data.examples["train"])
+  sums, counts = train_sums(f, r, data.examples["train"])
   more, their_counts = test_sums(
-    r_test, g_at, data.examples["test"], p0=p0, q0=q0
+    f_test, r_test, g_at, data.examples["test"], p0=p0, q0=q0
   )
   values = values | {"second_difference": models.second_difference(g_at)}
   return Measurements(sums | more, counts | their_counts, values)

@@ -1,17 +1,20 @@
 """Engine 'network': an actual two-layer net trained by noisy gradient descent.
 
-Paper: Section 3, (3.1)-(3.2), through the optax chain of `core.optim`. Letters:
-see `lro_jax.theory`.
+Paper: Section 3, (3.1)-(3.2), through the optax chain of `core.optim`; Section
+F.1, noise on the pre-activations, for the arm that has it. The loss that anneals
+that noise is the noisy net's, as training sees it; evaluations are without it.
+`theory.structures` has the net itself. Letters: see `lro_jax.theory`.
 
-Two structures cut the cost without touching any law (config `model.basis`):
+Two bases cut the cost without touching any law (config `model.basis`):
 
-  reduced  the gradient of V lies in span{z, zeta} and that of W in the span of
-           the training x1, and the noise is isotropic. In an orthonormal basis
-           of these spans V is [m/2, 2] and W [m/2, rank]. The rest of W is a
-           noise process that no training output sees; where a test output needs
-           it, it is drawn from its law at that step. Draws at different logged
-           steps are then independent, where those of `full` are correlated.
-  full     W and V in all d coordinates.
+  reduced  of the split net: the gradient of V lies in span{z, zeta} and that of
+           W in the span of the training x1, and the noise is isotropic. In an
+           orthonormal basis of these spans V is [m/2, 2] and W [m/2, rank]. The
+           rest of W is a noise process that no training output sees; where a
+           test output needs it, it is drawn from its law at that step. Draws at
+           different logged steps are then independent, where those of `full`
+           are correlated.
+  full     all d coordinates.
 """
 
 from typing import NamedTuple
@@ -30,20 +33,34 @@ from lro_jax.core.task import (
   Measurements,
   Task,
   TrainState,
+  Tree,
 )
 from lro_jax.theory import data as data_lib
-from lro_jax.theory import decomposition, measure, models, settings
+from lro_jax.theory import (
+  decomposition,
+  instruments,
+  measure,
+  models,
+  network_probe,
+  settings,
+  structures,
+)
 from lro_jax.theory import problem as problem_lib
 from lro_jax.theory.settings import Setting
 
 REDUCED, FULL = "reduced", "full"
 
 
-class Probe(NamedTuple):
-  """What is carried to be measured: (3.4)'s parts and the noise std, []."""
+class Size(NamedTuple):
+  """Rows of W and V (m/2 each, or of a net without blocks), and columns kept.
 
-  parts: decomposition.Parts
-  noise_std: Array
+  Attributes:
+    rows: of W and of V.
+    dims: columns of W and of V.
+  """
+
+  rows: tuple[int, int]
+  dims: tuple[int, int]
 
 
 def make(
@@ -64,18 +81,19 @@ def make(
   Returns:
     The Task.
   """
-  s, model = setting, config.model
-  rows_w, rows_v = rows(config)
-  dtype = np.dtype(model.dtype)
-  reduced = model.basis == REDUCED
+  s, dtype = setting, np.dtype(config.model.dtype)
   rank = s.dim
-  if reduced:
+  if config.model.basis == REDUCED:
     problem, rank, _ = problem_lib.rotate_to_span(problem)
     plane = data_lib.directions_in_plane(s.r, s.q_norm)
     directions = np.stack([plane] * len(config_seeds(config)))
   else:
     directions = problem.vectors.directions
-  dim_v = directions.shape[-1]
+  size = Size(rows(config), (rank, directions.shape[-1]))
+  net = structures.make(s, rows=size.rows, dims=size.dims, dtype=dtype)
+  chosen = instruments.choose(config.lemmas.measure, "network", s.structure)
+  carries = instruments.carried(chosen)
+  loss = make_loss(net)
 
   def cast(tree):
     return jax.tree.map(
@@ -93,7 +111,16 @@ def make(
     }
   )
   data = Data(cast(train), shared)
-  eval_data = Data(cast({"train": train, "test": test}), shared)
+  eval_shared = shared | cast(
+    {
+      "p_only_x1": network_probe.p_only_x1(train),
+      # A few examples, whole, on every device.
+      "few": {n: train[n][:, :16] for n in ("y", "x1", "alpha", "direction")},
+      "q": (train["m1"] == 0).mean(-1).astype(dtype),
+      "p": (train["m2"] == 0).mean(-1).astype(dtype),
+    }
+  )
+  eval_data = Data(cast({"train": train, "test": test}), eval_shared)
 
   def chain(noise_key, threshold):
     return optim.make(
@@ -108,32 +135,32 @@ def make(
   # Key and threshold live in the state; only `init` reads these arguments.
   tx = chain(None, -np.inf)
 
-  def heads(root):
-    key = jax.random.fold_in(prng.stream_key(root, Stream.INIT), 1)
-    w_key, v_key = jax.random.split(key)
-    return models.Blocks(
-      models.sample_head(w_key, rows_w).astype(dtype),
-      models.sample_head(v_key, rows_v).astype(dtype),
-    )
-
   def init(root, data):
-    init_key = jax.random.fold_in(prng.stream_key(root, Stream.INIT), 0)
-    w_key, v_key = jax.random.split(init_key)
+    key = prng.stream_key(root, Stream.INIT)
     std = jnp.asarray(s.init_std, dtype)
-    params = models.Blocks(
-      w=std * jax.random.normal(w_key, (rows_w, rank), dtype),
-      v=std * jax.random.normal(v_key, (rows_v, dim_v), dtype),
+    params = jax.tree.map(
+      lambda x: std * x, net.init(jax.random.fold_in(key, 0))
     )
     noise_key = prng.stream_key(root, Stream.GRAD_NOISE)
     threshold = data.shared["anneal_threshold"]
-    # Far from the small numbers that splitting the stream's key stands for.
-    eval_key = jax.random.fold_in(prng.stream_key(root, Stream.EVAL), 2**30)
+    model_state = {
+      "heads": net.heads(jax.random.fold_in(key, 1)),
+      # Far from the small numbers that splitting the stream's key stands for.
+      "eval_key": jax.random.fold_in(
+        prng.stream_key(root, Stream.EVAL), 2**30
+      ),
+    }
+    if s.act_noise:
+      model_state |= {
+        "act_key": prng.stream_key(root, Stream.ACT_NOISE),
+        "act_noise": jnp.asarray(s.act_noise * s.init_std, dtype),
+      }
     return TrainState(
       step=jnp.zeros((), jnp.int32),
       params=params,
-      model_state={"heads": heads(root), "eval_key": eval_key},
+      model_state=model_state,
       opt_state=chain(noise_key, threshold).init(params),
-      probe=Probe(decomposition.start(params), std),
+      probe=network_probe.start(params, std, carries),
       stopped_at=jnp.full((), NOT_YET, jnp.int32),
       diverged_at=jnp.full((), NOT_YET, jnp.int32),
     )
@@ -143,43 +170,78 @@ def make(
     factor = jnp.where(annealed, s.anneal_factor, 1.0)
     return (s.learning_rate * factor).astype(dtype)
 
-  def move(before, grads, value):
+  def move(before: TrainState, seen: optim.Seen) -> optim.Moved:
     old = before.probe
     params, noise_part, opt_state = decomposition.update_with_noise_part(
-      tx, before.opt_state, before.params, old.parts.noise, grads, loss=value
+      tx,
+      before.opt_state,
+      before.params,
+      old.parts.noise,
+      seen.grads,
+      loss=seen.loss,
     )
+    annealed_at = optim.annealed_at(opt_state)
     # The rate this update was made with: the latch is already the new one.
     gamma = rate(opt_state)
-    signal_part = decomposition.advance_signal_part(
-      old.parts.signal, grads, rate=gamma, weight_decay=s.weight_decay
+    probe = network_probe.advance(
+      before,
+      seen,
+      noise_part,
+      s,
+      rate=gamma,
+      annealed_at=annealed_at,
+      axis_name=axis_name,
+      noise=act_noise(net, before.model_state, before.step),
     )
-    shrink = 1 - gamma * s.weight_decay
-    variance = (shrink * old.noise_std) ** 2 + (gamma * s.noise_std) ** 2
-    parts = decomposition.Parts(signal_part, noise_part)
-    probe = Probe(parts, jnp.sqrt(variance).astype(dtype))
-    return optim.Moved(params, opt_state, probe)
+    model_state = seen.model_state
+    if s.act_noise:
+      model_state = model_state | {
+        "act_noise": jnp.where(
+          annealed_at == NOT_YET, model_state["act_noise"], 0
+        )
+      }
+    return optim.Moved(params, model_state, opt_state, probe)
 
   def evals(state: TrainState, data: Data) -> Measurements:
-    head = state.model_state["heads"]
-    examples = data.examples
-    r, g_at = components(
-      state.params, head, Data(examples["train"], data.shared)
-    )
-    r_test = test_output(state, examples["test"]["x1"], rank)
-    parts = state.probe.parts
-    squares = lambda x: jnp.sum(jnp.square(x))  # noqa: E731
-    values = {
-      "signal_norm2/w": squares(parts.signal.w),
-      "signal_norm2/v": squares(parts.signal.v),
-      "noise_norm2/w": squares(parts.noise.w),
-      "noise_norm2/v": squares(parts.noise.v),
-      "noise_std/w": jnp.std(parts.noise.w),
-      "noise_std/v": jnp.std(parts.noise.v),
-      "noise_std/closed_form": state.probe.noise_std,
-      "decomposition_error": decomposition.relative_error(state.params, parts),
-      "learning_rate": rate(state.opt_state),
+    heads, examples = state.model_state["heads"], data.examples
+    train, test = examples["train"], examples["test"]
+    directions = data.shared["directions"]
+    f = net.output(state.params, heads, train, directions, None)
+    r, g_at = net.components(state.params, heads, train["x1"], directions)
+
+    def r_of(x1):
+      if rank < s.dim:
+        return test_output(state, x1, rank)
+      return net.components(state.params, heads, x1, directions)[0]
+
+    r_test = r_of(test["x1"])
+    f_test = None
+    if s.structure == settings.GENERAL:
+      f_test = net.output(state.params, heads, test, directions, None)
+    values = network_probe.norms(state.params, state.probe) | {
+      "learning_rate": rate(state.opt_state)
     }
-    return measure.measurements(r, g_at, r_test, data, values, p0=s.p0, q0=s.q0)
+    if chosen:
+      reading = network_probe.read(
+        net,
+        state,
+        data,
+        s,
+        size.rows,
+        f=f,
+        r=r,
+        g_at=g_at,
+        r_test=r_test,
+        r_opposite=r_of(-test["x1"]),
+        rate=rate(state.opt_state),
+        annealed_at=optim.annealed_at(state.opt_state),
+        loss=loss,
+        axis_name=axis_name,
+      )
+      values |= instruments.measure(chosen, reading, s)
+    return measure.measurements(
+      f, r, g_at, r_test, f_test, data, values, p0=s.p0, q0=s.q0
+    )
 
   def events(state):
     return {
@@ -203,8 +265,12 @@ def make(
     ),
     sums=("loss",),
     evals=evals,
-    outputs=lambda state, data: output(
-      state.params, state.model_state["heads"], data
+    outputs=lambda state, data: net.output(
+      state.params,
+      state.model_state["heads"],
+      data.examples,
+      data.shared["directions"],
+      None,
     ),
     events=events,
     measured=("anneal", "stop", "diverge"),
@@ -212,68 +278,76 @@ def make(
     learning_rate=lambda state: rate(state.opt_state),
     x64=dtype == np.float64,
     device_loop=True,
-    facts={},
+    facts={"instruments": instruments.as_facts(chosen)},
     files={},
   )
 
 
-def components(
-  params: models.Blocks, heads: models.Blocks, batch: Data
-) -> tuple[Array, Array]:
-  """r on the batch's x1, [n], and g at Q's directions, [3]. (3.5), (3.6).
+def act_noise(
+  net: structures.Net, model_state: dict, step: Array
+) -> Tree | None:
+  """Xi of a step, drawn anew each step for all examples; None if none. (F.2).
 
   Args:
-    params: W and V, in the basis of the batch.
-    heads: their heads.
-    batch: examples with x1 [n, rank]; shared directions [3, d or 2].
+    net: the structure.
+    model_state: holds `act_key` and the level `act_noise`, if there is any.
+    step: the step, [].
   """
-  r = models.two_layer(heads.w, params.w, batch.examples["x1"])
-  g_at = models.directions_output(heads.v, params.v, batch.shared["directions"])
-  return r, g_at
+  if "act_key" not in model_state:
+    return None
+  # One key on all devices: the noise is of the units, not of the examples.
+  drawn = net.noise(prng.step_key(model_state["act_key"], step))
+  return jax.tree.map(lambda xi: model_state["act_noise"] * xi, drawn)
 
 
-def output(params: models.Blocks, heads: models.Blocks, batch: Data) -> Array:
-  """f = r + g on a batch, [n]; arguments as `components`. Section 2."""
-  r, g_at = components(params, heads, batch)
-  ex = batch.examples
-  return r + models.q_output(g_at, ex["alpha"], ex["direction"])
+def make_loss(net: structures.Net):
+  """The loss function of `core.optim.gradient_step`. Section 2.
 
-
-def loss(
-  params: models.Blocks, model_state: dict, batch: Data, step: Array
-) -> tuple[Array, tuple[dict, dict[str, Array]]]:
-  """This device's share of the mean logistic loss, []. Section 2.
-
-  Args:
-    params: W and V.
-    model_state: holds `heads`.
-    batch: as `components`, with labels y [n] and weights 1/N [n].
-    step: unused.
+  Returns:
+    (params, model_state, batch, step) -> (this device's share of the mean
+    logistic loss [], (model_state, sums)); sums are `loss`, `loss_m2`, the
+    share of the examples with a Q component, and `rho`, (B.10).
   """
-  del step
-  ex = batch.examples
-  f = output(params, model_state["heads"], batch)
-  value = jnp.sum(ex["weight"] * models.logistic_loss(f, ex["y"]))
-  return value, (model_state, {"loss": value})
+
+  def loss(params: Tree, model_state: dict, batch: Data, step: Array):
+    ex = batch.examples
+    f = net.output(
+      params,
+      model_state["heads"],
+      ex,
+      batch.shared["directions"],
+      act_noise(net, model_state, step),
+    )
+    each = ex["weight"] * models.logistic_loss(f, ex["y"])
+    value = jnp.sum(each)
+    in_m2 = ex["weight"] * ex["m2"]
+    sums = {
+      "loss": value,
+      "loss_m2": jnp.sum(each * ex["m2"]),
+      "share_m2": jnp.sum(in_m2),
+      "rho": jnp.sum(in_m2 * jax.nn.sigmoid(-ex["y"] * f)),
+    }
+    return value, (model_state, sums)
+
+  return loss
 
 
 def test_output(state: TrainState, x1: Array, rank: int) -> Array:
-  """r on any x1, [n]: trained coordinates, and the noise beyond them. Ours.
+  """r of the reduced split net on any x1, [n]: with the noise beyond. Ours.
 
   Args:
-    state: the engine's state; W is [m/2, rank].
+    state: the engine's state; W keeps `rank` columns.
     x1: inputs in W's basis, [n, d]; the coordinates past `rank` meet rows drawn
       from the noise part's law at this step, N(0, tau_t^2).
-    rank: how many coordinates W keeps; d in the full basis.
+    rank: how many coordinates W keeps.
   """
   weights, head = state.params.w, state.model_state["heads"].w
+  # One key on all devices: the weights are replicated.
+  key = prng.step_key(state.model_state["eval_key"], state.step)
+  shape = (weights.shape[0], x1.shape[-1] - rank)
+  unseen = jax.random.normal(key, shape, weights.dtype)
   pre = x1[:, :rank] @ weights.T
-  if rank < x1.shape[-1]:
-    # One key on all devices: the weights are replicated.
-    key = prng.step_key(state.model_state["eval_key"], state.step)
-    shape = (weights.shape[0], x1.shape[-1] - rank)
-    unseen = jax.random.normal(key, shape, weights.dtype)
-    pre = pre + x1[:, rank:] @ (state.probe.noise_std * unseen).T
+  pre = pre + x1[:, rank:] @ (state.probe.noise_std * unseen).T
   return jax.nn.relu(pre) @ head
 
 

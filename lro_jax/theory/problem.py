@@ -44,13 +44,19 @@ def _data_keys(root):
   return jax.random.split(stream_key(root, Stream.DATA))
 
 
-@functools.partial(jax.jit, static_argnames=("dim", "num_train", "num_test"))
-def _sample_seed(seed, numbers, *, dim, num_train, num_test) -> Problem:
+@functools.partial(
+  jax.jit, static_argnames=("dim", "num_train", "num_test", "support")
+)
+def _sample_seed(
+  seed, numbers, *, dim, num_train, num_test, support
+) -> Problem:
   """One seed's problem; compiled once for all arms and seeds of a size."""
   p0, q0, r, q_norm = numbers
   root = root_key(seed)
   vector_key, train_key = _data_keys(root)
-  vectors = sample_vectors(vector_key, dim=dim, r=r, q_norm=q_norm)
+  vectors = sample_vectors(
+    vector_key, dim=dim, r=r, q_norm=q_norm, support=support
+  )
   train = sample_examples(train_key, vectors, num=num_train, p0=p0, q0=q0)
   test_key = stream_key(root, Stream.EVAL)
   test = sample_examples(test_key, vectors, num=num_test, p0=0.0, q0=0.0)
@@ -111,6 +117,7 @@ def sample_problem(
   q0: float,
   r: float,
   q_norm: float,
+  support: int | None = None,
 ) -> Problem:
   """Draws vectors, training and test examples for every seed. Section 2.
 
@@ -126,6 +133,7 @@ def sample_problem(
     q0: probability of Q-only.
     r: ||zeta|| / ||z||.
     q_norm: ||z||.
+    support: see `data.sample_vectors`.
 
   Returns:
     The problem, leaves [s, ...].
@@ -143,6 +151,7 @@ def sample_problem(
         dim=dim,
         num_train=num_train,
         num_test=num_test,
+        support=support,
       )
       for seed in seeds
     ]

@@ -45,7 +45,7 @@ class Setting(NamedTuple):
     act_noise: std of the pre-activation noise before it is annealed, over tau0;
       0 but for the mitigation of Section F.1.
     structure: of the first layer.
-    num_patches: k of Section F.2; 1 where the net is not convolutional.
+    num_strides: k of Section F.2; 1 where the net is not convolutional.
   """
 
   dim: int
@@ -66,7 +66,7 @@ class Setting(NamedTuple):
   excess: float
   act_noise: float
   structure: str
-  num_patches: int
+  num_strides: int
 
 
 def unit_share(setting: Setting) -> float:
@@ -75,7 +75,7 @@ def unit_share(setting: Setting) -> float:
   1/2 where half of the m units see each component (Section 2); 1/k where m/k
   channels have a head for every patch (F.2); 1 where every unit sees all.
   """
-  return {SPLIT: 1 / 2, CONV: 1 / setting.num_patches, GENERAL: 1.0}[
+  return {SPLIT: 1 / 2, CONV: 1 / setting.num_strides, GENERAL: 1.0}[
     setting.structure
   ]
 
@@ -240,7 +240,7 @@ def resolve(config: ConfigDict) -> Setting:
     excess=optim.anneal_excess,
     act_noise=optim.act_noise if is_noisy else 0.0,
     structure=structure,
-    num_patches=config.model.num_patches if structure == CONV else 1,
+    num_strides=config.model.num_strides if structure == CONV else 1,
   )
 
 

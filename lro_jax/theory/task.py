@@ -36,7 +36,7 @@ SCHEMA = {
   "model.structure": choice(
     settings.SPLIT, settings.CONV, settings.GENERAL
   ),
-  "model.num_patches": integer(1),
+  "model.num_strides": integer(1),
   "model.basis": choice(network.REDUCED, network.FULL),
   "model.init_std": real(0, open_low=True),
   "model.dtype": choice("float32", "float64"),
@@ -108,18 +108,23 @@ def validate(config: ConfigDict) -> None:
 
 def _validate_structure(config: ConfigDict, setting: settings.Setting) -> None:
   """Refuses what an engine or a structure of the first layer has not."""
-  structure, k = config.model.structure, config.model.num_patches
+  structure, k = config.model.structure, config.model.num_strides
   is_limit = config.engine == settings.LIMIT
   if structure == settings.CONV and setting.dim % k:
     raise UserError(
-      f"Got model.num_patches {k} with data.dim {setting.dim}: the stride d / k"
+      f"Got model.num_strides {k} with data.dim {setting.dim}: the stride d / k"
       " of the convolutional net must be whole; choose a divisor of data.dim."
+    )
+  if structure == settings.CONV and setting.dim // k < 2:
+    raise UserError(
+      f"Got model.num_strides {k} with data.dim {setting.dim}: z and zeta live"
+      " on d / k coordinates, of which they need two; lower num_strides."
     )
   if structure == settings.CONV and config.model.num_hidden % k:
     raise UserError(
-      f"Got model.num_patches {k} with model.num_hidden"
+      f"Got model.num_strides {k} with model.num_hidden"
       f" {config.model.num_hidden}: the m / k channels must be whole; choose"
-      " num_hidden a multiple of num_patches."
+      " num_hidden a multiple of num_strides."
     )
   if structure == settings.GENERAL and is_limit:
     raise UserError(
@@ -203,6 +208,17 @@ def check_data(config: ConfigDict, devices: int) -> None:
     )
 
 
+def support(setting: settings.Setting) -> int | None:
+  """Last coordinates that z and zeta live on: d/k in a convolutional net. F.2.
+
+  Args:
+    setting: the run's numbers.
+  """
+  if setting.structure != settings.CONV:
+    return None
+  return setting.dim // setting.num_strides
+
+
 def num_devices(config: ConfigDict) -> int:
   """Devices the config asks for; 0 stands for all there are. Ours."""
   return 1 if config.engine == settings.LIMIT else config.train.num_devices
@@ -231,6 +247,7 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     q0=setting.q0,
     r=setting.r,
     q_norm=setting.q_norm,
+    support=support(setting),
   )
   facts = {
     "data": f"P/Q distribution, sha256 {problem_lib.digest(problem)}",

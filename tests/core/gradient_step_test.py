@@ -73,12 +73,13 @@ class GradientStepTest(parameterized.TestCase):
     self.assertEqual(int(states[-1].stopped_at), NOT_YET)
 
   def test_a_move_of_ones_own_sees_the_state_before_and_the_loss(self):
-    def move(state, grads, loss):
+    def move(state, seen):
       # Mixed with weights that no other step has.
       return optim.Moved(
-        params=state.params - self.RATE * grads,
+        params=state.params - self.RATE * seen.grads,
+        model_state=seen.model_state,
         opt_state=state.opt_state,
-        probe=10.0 * loss + state.step + jnp.sum(grads),
+        probe=10.0 * seen.loss + state.step + jnp.sum(seen.grads),
       )
 
     states = self.run_batches([1.0, 2.0], move=move)
