@@ -1,8 +1,8 @@
 """The paper's analysis as runnable mathematics.
 
 Reading order, and the order in which files may import each other:
-reference, settings, data, problem, models, decomposition, regime, measure,
-arcsine, kernels, limit, network, task, convergence.
+reference, settings, data, problem, models, toolbox, convolution, decomposition,
+regime, measure, arcsine, kernels, limit, network, task, convergence.
 
 Letters, one meaning each in this package (shapes in brackets):
 
