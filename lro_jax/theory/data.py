@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array
 
 # Columns of `Vectors.directions`: b = -1, 0, +1 in z + b zeta.
@@ -47,22 +48,44 @@ class Examples(NamedTuple):
   direction: Array
 
 
-def sample_vectors(key: Array, *, dim: int, r: float, q_norm: float) -> Vectors:
-  """Draws w*, z and zeta. Paper: Section 2.
+def sample_vectors(
+  key: Array,
+  *,
+  dim: int,
+  r: float,
+  q_norm: float,
+  support: int | None = None,
+) -> Vectors:
+  """Draws w*, z and zeta. Paper: Section 2; Section F.2 for `support`.
 
   Args:
     key: key, [].
     dim: d, at least 2.
     r: ||zeta|| / ||z||.
     q_norm: ||z||.
+    support: z and zeta are zero but on this many last coordinates, from 2 to
+      d; None for all of them. Convolutional nets need d/k.
 
   Returns:
     The vectors: w* of unit length; zeta orthogonal to z.
+
+  Raises:
+    UserError: no two orthogonal vectors have that support.
   """
   w_key, z_key, zeta_key = jax.random.split(key, 3)
   unit = lambda v: v / jnp.linalg.norm(v)  # noqa: E731
-  z = unit(jax.random.normal(z_key, (dim,)))
+  z = jax.random.normal(z_key, (dim,))
   zeta = jax.random.normal(zeta_key, (dim,))
+  if support is not None:
+    if not 2 <= support <= dim:
+      raise UserError(
+        f"Got support {support} for z and zeta in dimension {dim}: two"
+        f" orthogonal vectors need from 2 to {dim} coordinates, so choose"
+        " fewer patches or a larger dim."
+      )
+    here = jnp.arange(dim) >= dim - support
+    z, zeta = jnp.where(here, z, 0.0), jnp.where(here, zeta, 0.0)
+  z = unit(z)
   zeta = unit(zeta - (zeta @ z) * z)
   return Vectors(
     w_star=unit(jax.random.normal(w_key, (dim,))),

@@ -2,9 +2,10 @@
 
 import jax
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from lro_jax.core import prng
+from lro_jax.core.schema import UserError
 from lro_jax.theory import data
 
 DIM, NUM, P0, Q0, R, Q_NORM = 20, 20000, 0.15, 0.25, 0.3, 2.0
@@ -26,7 +27,7 @@ def assert_mean(test, sample, expected):
   test.assertLess(abs(sample.mean() - expected), 4 * error)
 
 
-class VectorsTest(absltest.TestCase):
+class VectorsTest(parameterized.TestCase):
   def test_lengths_and_right_angles(self):
     vectors, _ = draw()
     minus, middle, plus = vectors.directions
@@ -46,6 +47,36 @@ class VectorsTest(absltest.TestCase):
     # z first, zeta second.
     np.testing.assert_allclose(got[1], [Q_NORM, 0], atol=1e-5)
     self.assertGreater(got[2, 1], 0)
+
+  @parameterized.parameters(2, 5, DIM)
+  def test_support_is_the_last_coordinates_at_the_same_lengths(self, support):
+    vectors = data.sample_vectors(
+      prng.root_key(0), dim=DIM, r=R, q_norm=Q_NORM, support=support
+    )
+    minus, middle, plus = np.asarray(vectors.directions)
+    zeta = (plus - minus) / 2
+    self.assertFalse(vectors.directions[:, : DIM - support].any())
+    self.assertTrue((middle[DIM - support :] != 0).all())
+    self.assertTrue((zeta[DIM - support :] != 0).all())
+    self.assertAlmostEqual(np.linalg.norm(middle), Q_NORM, places=5)
+    self.assertAlmostEqual(np.linalg.norm(zeta), R * Q_NORM, places=5)
+    self.assertLess(abs(zeta @ middle), 1e-5)
+    # P's vector does not know of it.
+    np.testing.assert_array_equal(vectors.w_star, draw()[0].w_star)
+
+  def test_full_support_and_none_are_the_same_draw_to_the_bit(self):
+    whole = data.sample_vectors(
+      prng.root_key(0), dim=DIM, r=R, q_norm=Q_NORM, support=DIM
+    )
+    for got, expected in zip(whole, draw()[0], strict=True):
+      np.testing.assert_array_equal(got, expected)
+
+  @parameterized.parameters(-1, 0, 1, DIM + 1)
+  def test_support_without_room_for_two_vectors_is_refused(self, support):
+    with self.assertRaisesRegex(UserError, f"Got support {support} .* from 2"):
+      data.sample_vectors(
+        prng.root_key(0), dim=DIM, r=R, q_norm=Q_NORM, support=support
+      )
 
   def test_plane_coordinates_have_the_same_gram_matrix(self):
     vectors, _ = draw()
