@@ -285,7 +285,7 @@ def read(
     out |= _of_blocks(state, data, s, rows, grads, f, r_test, r_opposite)
     out |= {name: largest(out[name]) for name in _LARGEST if name in out}
     if "alpha_rest" in out:
-      count = total(jnp.asarray(r_test.shape[0], f.dtype))
+      count = total(jnp.sum(data.examples["test"]["count"]))
       out["alpha_rest"] = jnp.sqrt(total(out["alpha_rest"]) / count)
   if s.structure == CONV:
     out["channels"] = _channels(state, data, s)
