@@ -117,6 +117,8 @@ def overview(
 ) -> Table:
   """One line per cell, for experiments of many cells. Ours.
 
+  A cell that no run can be made of has a line and its reason as well.
+
   Args:
     experiment: the workdir.
     rows: its tidy rows.
@@ -124,6 +126,7 @@ def overview(
   """
   cells = list(dict.fromkeys(run.cell for run in experiment.runs))
   arms = list(dict.fromkeys(run.arm for run in experiment.runs))
+  infeasible = experiment.record.get("infeasible") or {}
   columns: dict[str, dict[str, str]] = {}
   for cell in cells:
     here = arms_of(experiment, cell)
@@ -143,10 +146,11 @@ def overview(
     header=["", *columns],
     lines=[
       [f"  {cell}", *(column.get(cell, NOTHING) for column in columns.values())]
-      for cell in cells
+      for cell in dict.fromkeys([*cells, *infeasible])
     ],
     notes=[
       shown.legend,
+      *(f"{cell}: infeasible: {why}" for cell, why in infeasible.items()),
       *(
         f"{run.cell}: {note}" for run in experiment.runs for note in notes(run)
       ),
@@ -212,8 +216,13 @@ def as_text(table: Table) -> str:
 def as_html(table: Table) -> str:
   """A table for the page. Ours."""
 
+  def cell(text, tag):
+    # What stands in parentheses stands back.
+    soft = " class=soft" if text.startswith("(") else ""
+    return f"<{tag}{soft}>{html.escape(text.strip())}</{tag}>"
+
   def cells(texts, tag):
-    return "".join(f"<{tag}>{html.escape(x.strip())}</{tag}>" for x in texts)
+    return "".join(cell(text, tag) for text in texts)
 
   rows = "\n".join(
     f"<tr{' class=head' if not texts[0].startswith(' ') else ''}>"
