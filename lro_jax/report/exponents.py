@@ -207,13 +207,17 @@ def notes(found: list[Finding]) -> list[str]:
       f"Fewer than {FEWEST} seeds are in all cells: without interval or verdict"
       f" are {'; '.join(few)}."
     )
+  # What keeps a cell from one entry often keeps it from many.
+  titles: dict[str, list[str]] = {}
   for finding in found:
     title = finding.entry["title"]
     if finding.left_out:
-      reasons = (f"{cell} ({why})" for cell, why in finding.left_out.items())
-      out.append(f"{title}: left out {'; '.join(reasons)}.")
+      reasons = [f"{cell} ({why})" for cell, why in finding.left_out.items()]
+      titles.setdefault("; ".join(reasons), []).append(title)
     if not finding.is_curve and not finding.exponent.num:
       out.append(f"{title}: fewer than two x have a value in a common seed.")
+  for reasons, named in titles.items():
+    out.append(f"Left out of {'; '.join(named)}: {reasons}.")
   return out
 
 

@@ -12,6 +12,8 @@ from lro_jax.report.exponents import Finding
 COLUMNS = 3
 # Characters in a line of a title and of an axis.
 WIDTH = 46
+# So many cells at most have their own marks on the axis of x.
+MOST_MARKS = 6
 # A curve over a wider range than this has logarithmic axes.
 WIDE = 10.0
 
@@ -49,6 +51,9 @@ def _powers(ax, finding: Finding, x: np.ndarray, y: np.ndarray) -> None:
       _line(ax, at, ends, power, color=color, ls=ls, lw=1.2, label=label)
   ax.set_xscale("log")
   ax.set_yscale("log")
+  if len(x) <= MOST_MARKS:
+    ax.set_xticks(x, [f"{value:.3g}" for value in x])
+    ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
   ax.legend(fontsize=7, loc="best")
 
 
@@ -60,7 +65,11 @@ def _panel(ax, finding: Finding) -> None:
     loc="left",
   )
   ax.set_xlabel(textwrap.fill(quantities.words(entry["x"]), WIDTH), fontsize=7)
-  ax.set_ylabel(textwrap.fill(quantities.words(entry["y"]), 36), fontsize=7)
+  ax.set_ylabel(
+    textwrap.fill(quantities.words(entry["y"]), WIDTH),
+    fontsize=7,
+    linespacing=1.4,
+  )
   ax.tick_params(which="both", labelsize=7)
   if not finding.points:
     ax.text(0.5, 0.5, "no cell yet", transform=ax.transAxes, ha="center")
@@ -110,6 +119,7 @@ def draw(found: list[Finding]) -> list[figures.Figure]:
     squeeze=False,
     layout="constrained",
   )
+  fig.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
   for ax, finding in zip(axes.flat, found, strict=False):
     _panel(ax, finding)
   for ax in axes.flat[len(found) :]:
