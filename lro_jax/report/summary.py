@@ -9,7 +9,7 @@ from typing import Any
 
 from lro_jax.core.schema import flatten
 from lro_jax.report import exponents, instruments, tables, tracks
-from lro_jax.report.collect import Experiment, RunLog, values
+from lro_jax.report.collect import Experiment, RunLog, of_cell, values
 from lro_jax.report.formats import show
 from lro_jax.report.intervals import Interval, interval
 
@@ -51,8 +51,9 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     arms = tables.arms_of(experiment, cell)
     config = _config(runs[0], view.own)
     metrics, by_seed = {}, {}
+    own = of_cell(rows, cell)
     for row in view.rows:
-      found = tables.line(rows, row, cell=cell, arms=arms)
+      found = tables.line(own, row, cell=cell, arms=arms)
       names = [*arms, *(f"{arm} - {arms[0]}" for arm in arms[1:])]
       intervals = [*found.arms, *found.differences]
       metrics[f"{row.phase}/{row.metric}"] = {
@@ -61,9 +62,7 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
       if row.metric not in view.quoted:
         continue
       by_seed[f"{row.phase}/{row.metric}"] = {
-        arm: values(
-          rows, arm=arm, cell=cell, phase=row.phase, metric=row.metric
-        )
+        arm: values(own, arm=arm, cell=cell, phase=row.phase, metric=row.metric)
         for arm in arms
       }
     cells.append(

@@ -130,8 +130,9 @@ def overview(
   columns: dict[str, dict[str, str]] = {}
   for cell in cells:
     here = arms_of(experiment, cell)
+    of_cell = collect.of_cell(rows, cell)
     for row in shown.rows:
-      found = line(rows, row, cell=cell, arms=here)
+      found = line(of_cell, row, cell=cell, arms=here)
       for arm, interval in zip(here, found.arms, strict=True):
         if interval.num:
           column = columns.setdefault(f"{row.label}, {arm}", {})
@@ -146,7 +147,7 @@ def overview(
     header=["", *columns],
     lines=[
       [f"  {cell}", *(column.get(cell, NOTHING) for column in columns.values())]
-      for cell in dict.fromkeys([*cells, *infeasible])
+      for cell in [*cells, *infeasible]
     ],
     notes=[
       shown.legend,
@@ -177,8 +178,9 @@ def build(
     header = ["", *arms]
     header += [f"{arm} - {arms[0]}" for arm in arms[1:]]
     lines = []
+    of_cell = collect.of_cell(rows, cell)
     for row in shown:
-      found = line(rows, row, cell=cell, arms=arms)
+      found = line(of_cell, row, cell=cell, arms=arms)
       if any(interval.num for interval in found.arms):
         texts = (show(i, row.format) for i in (*found.arms, *found.differences))
         lines.append([row.label, *texts])

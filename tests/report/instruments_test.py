@@ -61,6 +61,20 @@ class ReadingTest(parameterized.TestCase):
     found = instruments.reading(run_of(rows), instrument(), 0)
     self.assertEqual(found, (6.0, 2.0, 3.0))
 
+  @parameterized.parameters(("before", 9.0), ("after", 2.0))
+  def test_the_state_that_is_annealed_is_of_the_time_before(
+    self, phase, expected
+  ):
+    run = run_of(
+      [
+        reading(0, 0, value=1.0),
+        reading(3, 0, "anneal", value=9.0),
+        reading(4, 0, value=2.0),
+      ]
+    )
+    found = instruments.reading(run, instrument(phase=phase), 0)
+    self.assertEqual(found.ratio, expected)
+
   @parameterized.parameters(
     ("before", 7.0), ("whole", 7.0), ("annealing", None), ("after", None)
   )

@@ -103,7 +103,7 @@ class DashboardTest(FiguresTestCase):
     )
 
   def test_titles_hold_no_mathematics_and_end(self):
-    spec = fake.instrument() | {"statement": "$x$ is " + 40 * "very long "}
+    spec = fake.instrument() | {"statement": r"$\frac$ is " + 40 * "very long "}
     (figure,) = figures.draw(self.runs([spec]), figures_instruments.dashboard)
     self.assertStartsWith(figure.png, b"\x89PNG")
     lines = figures_instruments._title(spec).splitlines()
