@@ -4,7 +4,8 @@ What both tracks share stands first; `theory_view` and `vision_view` are what is
 of one track, and `tracks` chooses.
 
 Reading order, and the order in which files may import each other:
-intervals, collect, formats, tables, paper, figures, view, figures_theory,
-figures_patches, figures_vision, theory_view, vision_view, tracks, summary,
-page.
+intervals, collect, formats, tables, paper, figures, instruments,
+figures_instruments, verdicts, quantities, exponents, figures_exponents, view,
+figures_theory, figures_patches, figures_vision, theory_view, vision_view,
+tracks, summary, page.
 """

@@ -215,6 +215,11 @@ def _lowest_till(run: RunLog, metric: str, row: dict[str, Any]):
   return float(found.min()) if found.size else None
 
 
+def of_cell(rows: list[dict[str, Any]], cell: str) -> list[dict[str, Any]]:
+  """A cell's rows: many look-ups in few rows, not in all of a grid's. Ours."""
+  return [row for row in rows if row["cell"] == cell]
+
+
 def values(
   rows: list[dict[str, Any]], *, arm: str, cell: str, phase: str, metric: str
 ) -> dict[int, float]:

@@ -6,8 +6,9 @@ Colours are Okabe and Ito's, told apart by every kind of colour vision.
 import base64
 import html
 import io
+import itertools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import matplotlib
@@ -20,6 +21,9 @@ from lro_jax.report.collect import RunLog  # noqa: E402
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PINK = "#0072B2", "#D55E00", "#CC79A7"
+# Of an arm, in every figure in which one colour is one arm; then of the others.
+ARMS = {"large": BLUE, "small": RED, "small_noise": GREEN}
+OTHER_ARMS = (PINK, ORANGE, SKY, BLACK)
 
 STYLE = {
   "font.size": 9,
@@ -59,6 +63,12 @@ def finish(fig, stem: str, caption: str) -> Figure:
 def slug(cell: str) -> str:
   """A cell's name as a file may be called. Ours."""
   return "".join(c if c.isalnum() or c in "-_." else "_" for c in cell)
+
+
+def arm_colors(arms: Iterable[str]) -> list[str]:
+  """A colour for every arm, the same in every figure. Ours."""
+  others = itertools.cycle(OTHER_ARMS)
+  return [ARMS.get(arm) or next(others) for arm in arms]
 
 
 def curves(ax, run: RunLog, metric: str, color: str, label: str, **kw) -> bool:

@@ -57,9 +57,8 @@ def errors(runs: list[RunLog]) -> figures.Figure:
 def second_difference(runs: list[RunLog]) -> figures.Figure:
   """Lemma 4.2's probe against its bound. Paper: (4.1)."""
   fig, ax = plt.subplots(figsize=(6.2, 3.3))
-  for run, color in zip(
-    runs, (figures.BLUE, figures.RED, figures.GREEN, figures.PINK), strict=False
-  ):
+  colors = figures.arm_colors(run.arm for run in runs)
+  for run, color in zip(runs, colors, strict=True):
     for i, seed in enumerate(run.seeds):
       steps, values = run.curve("second_difference", seed)
       ax.plot(

@@ -10,19 +10,7 @@ import matplotlib.pyplot as plt
 from lro_jax.report import figures, figures_patches
 from lro_jax.report.collect import RunLog
 
-COLORS = {
-  "large": figures.BLUE,
-  "small": figures.RED,
-  "small_noise": figures.GREEN,
-}
-OTHERS = (figures.PINK, figures.ORANGE, figures.SKY, figures.BLACK)
 GREY = "0.6"
-
-
-def _colors(runs: list[RunLog]) -> list[str]:
-  """A colour for every arm, the same in every figure."""
-  others = iter(OTHERS * len(runs))
-  return [COLORS.get(run.arm) or next(others) for run in runs]
 
 
 def _per_epoch(run: RunLog) -> int:
@@ -31,7 +19,8 @@ def _per_epoch(run: RunLog) -> int:
 
 def _arms(ax, runs: list[RunLog], metric: str, **kw) -> None:
   """One metric of every arm against the epoch."""
-  for run, color in zip(runs, _colors(runs), strict=True):
+  colors = figures.arm_colors(run.arm for run in runs)
+  for run, color in zip(runs, colors, strict=True):
     for seed in run.seeds if len(run.seeds) > 1 else ():
       steps, values = run.curve(metric, seed)
       ax.plot(

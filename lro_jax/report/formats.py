@@ -49,11 +49,12 @@ class Row(NamedTuple):
 
 
 def show(interval: Interval, fmt: Callable[[float], str]) -> str:
-  """'mean [low, high]', or the mean alone for one seed. Ours."""
+  """'mean [low, high]', or the mean alone where there is no interval. Ours."""
   if interval.num == 0:
     return NOTHING
   if math.isnan(interval.low):
-    return f"{fmt(interval.mean)} (1 seed)"
+    seeds = "1 seed" if interval.num == 1 else f"{interval.num} seeds"
+    return f"{fmt(interval.mean)} ({seeds})"
   return f"{fmt(interval.mean)} [{fmt(interval.low)}, {fmt(interval.high)}]"
 
 

@@ -1,14 +1,19 @@
 """Means over seeds with their uncertainty, and differences paired by seed."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+# A bootstrap of fewer seeds than this says nothing.
+FEWEST = 3
+RESAMPLES, RESAMPLING_SEED = 2000, 0
+
 
 class Interval(NamedTuple):
-  """Mean over seeds with a 95% t interval; `low` is NaN for one seed."""
+  """Mean over seeds with a 95% interval; `low` is NaN where there is none."""
 
   mean: float
   low: float
@@ -33,6 +38,34 @@ def interval(sample: list[float]) -> Interval:
     stats.t.ppf(0.975, n - 1) * np.std(sample, ddof=1) / math.sqrt(n)
   )
   return Interval(mean, mean - half, mean + half, n)
+
+
+def bootstrap(
+  statistic: Callable[[np.ndarray], np.ndarray], samples: np.ndarray
+) -> Interval:
+  """A statistic of the mean over seeds, with its 95% percentile interval. Ours.
+
+  All of a seed is drawn together, so that what is paired by seed stays so. The
+  interval is too narrow where seeds are few: in normal noise it holds the truth
+  76% of the time for 3 seeds, 79% for 4 and 89% for 8.
+
+  Args:
+    statistic: means [..., a] -> values [...].
+    samples: one array of numbers for each seed, [s, a].
+
+  Returns:
+    The statistic of the mean, without an interval below `FEWEST` seeds.
+  """
+  num = len(samples)
+  value = float(statistic(samples.mean(axis=0)))
+  if num < FEWEST:
+    return Interval(value, math.nan, math.nan, num)
+  draws = np.random.default_rng(RESAMPLING_SEED).integers(
+    num, size=(RESAMPLES, num)
+  )
+  found = statistic(samples[draws].mean(axis=1))
+  low, high = np.quantile(found, (0.025, 0.975))
+  return Interval(value, float(low), float(high), num)
 
 
 def paired(minuend: dict[int, float], subtrahend: dict[int, float]) -> Interval:

@@ -6,8 +6,18 @@ import pathlib
 
 from lro_jax.core import metrics
 from lro_jax.core.schema import UserError
-from lro_jax.report import collect, figures, tables, tracks
+from lro_jax.report import (
+  collect,
+  exponents,
+  figures,
+  figures_exponents,
+  figures_instruments,
+  instruments,
+  tables,
+  tracks,
+)
 from lro_jax.report.collect import Experiment, RunLog
+from lro_jax.report.tables import Table
 from lro_jax.report.view import View
 
 # With more cells than this the page has their numbers, not their figures.
@@ -24,6 +34,7 @@ body { color: var(--ink); background: var(--paper); margin: 0 auto;
   font: 16px/1.5 system-ui, sans-serif }
 h1 { font-size: 1.6rem; margin: 0 0 .2rem } h2 { margin-top: 2.5rem }
 .soft, figcaption, .note { color: var(--soft); font-size: .9rem }
+td.soft { font-size: inherit }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; font-size: .85rem;
   font-variant-numeric: tabular-nums }
@@ -38,26 +49,84 @@ pre { background: var(--band); padding: .7rem; overflow-x: auto;
 """
 
 
-def _cell_html(view: View, rows, shown, runs: list[RunLog], drawn) -> str:
+def _figures(runs: list[RunLog], make, folder: pathlib.Path) -> str:
+  """Draws figures, as files and as HTML."""
+  drawn = figures.draw(runs, make)
+  for figure in drawn:
+    figures.save(figure, folder / "figures")
+  return "".join(figures.as_html(figure) for figure in drawn)
+
+
+def _paragraphs(sentences: list[str], kind: str = "") -> str:
+  opening = f"<p class={kind}>" if kind else "<p>"
+  return "".join(f"{opening}{html.escape(s)}</p>" for s in sentences if s)
+
+
+def _table(table: Table, level: str) -> str:
+  """A table under its title."""
+  title = html.escape(table.title)
+  return f"<{level}>{title}</{level}>{tables.as_html(table)}"
+
+
+def _exponents(
+  experiment: Experiment, rows, folder: pathlib.Path
+) -> tuple[str, list[Table]]:
+  """What is fitted over cells, as HTML and table; nothing where none is."""
+  found = exponents.findings(experiment, rows)
+  if not found:
+    return "", []
+  metrics.write_json(
+    folder / "exponents.json", [exponents.as_json(f) for f in found]
+  )
+  table = exponents.table(found)
+  head = (
+    _table(table, "h2")
+    if table
+    else f"<h2>{exponents.TITLE}</h2>"
+    + _paragraphs(exponents.notes(found), "note")
+  )
+  drawn = _figures(
+    experiment.runs, lambda runs: figures_exponents.draw(found), folder
+  )
+  return head + drawn, [table] if table else []
+
+
+def _lemmas(
+  runs: list[RunLog], folder: pathlib.Path
+) -> tuple[str, list[Table]]:
+  """A cell's instruments, as HTML and table; nothing where it has none."""
+  table = instruments.table(runs)
+  if not table:
+    return "", []
+  said = "".join(
+    f"<li>{html.escape(s)}</li>" for s in instruments.statements(runs)
+  )
+  return (
+    _table(table, "h3")
+    + f"<details><summary>What each says</summary><ul>{said}</ul></details>"
+    + _figures(runs, figures_instruments.dashboard, folder)
+  ), [table]
+
+
+def _cell(
+  view: View, rows, shown: list[Table], runs: list[RunLog], folder: pathlib.Path
+) -> tuple[str, list[Table]]:
   """One cell: its tables, and what its track says, draws and adds."""
   table, *others = shown
+  lemmas, of_lemmas = _lemmas(runs, folder)
   # The last state of a run under way is no end.
   sentences = view.answer(rows, [run for run in runs if run.is_done])
-  remark = view.remark(runs)
   return (
     f"<h2>{html.escape(table.title)}</h2>"
-    + "".join(f"<p>{html.escape(s)}</p>" for s in sentences)
-    + (f"<p>{html.escape(remark)}</p>" if remark else "")
+    + _paragraphs([*sentences, view.remark(runs)])
     + tables.as_html(table)
     + "<p class=soft>Mean over seeds, 95% t interval in brackets; differences"
     " are paired by seed.</p>"
-    + "".join(
-      f"<h3>{html.escape(other.title)}</h3>{tables.as_html(other)}"
-      for other in others
-    )
-    + "".join(figures.as_html(figure) for figure in drawn)
+    + "".join(_table(other, "h3") for other in others)
+    + _figures(runs, view.draw, folder)
+    + lemmas
     + view.details(runs)
-  )
+  ), [*shown, *of_lemmas]
 
 
 def _head_html(experiment: Experiment) -> str:
@@ -95,8 +164,8 @@ def write(workdir: pathlib.Path, *, cells: str | None = None) -> str:
       of them, or none where they are more than `MANY`.
 
   Returns:
-    The tables of the cells shown, an overview where there are more than two,
-    and where the page is.
+    What is fitted over the cells, an overview where there are more than two or
+    some are infeasible, the tables of the cells shown, and where the page is.
 
   Raises:
     UserError: no runs there, no cell fits, or the report cannot be written.
@@ -110,29 +179,31 @@ def write(workdir: pathlib.Path, *, cells: str | None = None) -> str:
   chosen = fnmatch.filter(names, pattern) if pattern else []
   if cells and not chosen:
     raise UserError(f"--cells={cells} fits none of {', '.join(names)}.")
-  parts, built = [_head_html(experiment)], []
-  if len(names) > 2:
-    built.append(tables.overview(experiment, rows, view.overview))
-    parts.append("<h2>All cells</h2>" + tables.as_html(built[0]))
+  try:
+    metrics.write_json(folder / "results.json", rows)
+    fitted, built = _exponents(experiment, rows, folder)
+    parts = [_head_html(experiment), fitted]
+    if len(names) > 2 or experiment.record.get("infeasible"):
+      built.append(tables.overview(experiment, rows, view.overview))
+      parts.append("<h2>All cells</h2>" + tables.as_html(built[-1]))
+    ratios = instruments.over_cells(experiment)
+    if ratios:
+      parts.append(_table(ratios, "h2"))
     if len(chosen) < len(names):
       parts.append(
         f"<p class=soft>{len(chosen)} of {len(names)} cells are shown in full:"
         " python -m lro_jax.report --workdir=FOLDER --cells=PATTERN shows"
         " others.</p>"
       )
-  try:
-    metrics.write_json(folder / "results.json", rows)
     for table in tables.build(experiment, rows, view.rows):
       if table.cell not in chosen:
         continue
       runs = [run for run in experiment.runs if run.cell == table.cell]
       beside = view.beside(experiment, rows, runs)
       shown = [table, beside] if beside else [table]
-      built += shown
-      drawn = figures.draw(runs, view.draw)
-      for figure in drawn:
-        figures.save(figure, folder / "figures")
-      parts.append(_cell_html(view, rows, shown, runs, drawn))
+      part, of_cell = _cell(view, rows, shown, runs, folder)
+      parts.append(part)
+      built += of_cell
     page = (
       "<!doctype html><html lang=en><meta charset=utf-8>"
       '<meta name=viewport content="width=device-width,initial-scale=1">'

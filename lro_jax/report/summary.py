@@ -8,8 +8,8 @@ import math
 from typing import Any
 
 from lro_jax.core.schema import flatten
-from lro_jax.report import tables, tracks
-from lro_jax.report.collect import Experiment, RunLog, values
+from lro_jax.report import exponents, instruments, tables, tracks
+from lro_jax.report.collect import Experiment, RunLog, of_cell, values
 from lro_jax.report.formats import show
 from lro_jax.report.intervals import Interval, interval
 
@@ -30,7 +30,10 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     first arm": [mean, low, high, number of seeds]}, low and high None for one
     seed; `by_seed` has the keys of what is quoted, its values {arm: {seed:
     value}}. Where the track asks for curves a cell has "milestones", {arm:
-    epochs}, and "curves", {arm: {metric: see `curve`}}.
+    epochs}, and "curves", {arm: {metric: see `curve`}}; where its runs have
+    instruments, "instruments", {arm: see `instruments.means`}. An experiment
+    with exponents has "exponents", a list of `exponents.as_json`, one with
+    infeasible cells "infeasible", {cell: reason}.
   """
   view = tracks.view_of(experiment.record.get("track"))
   configs = [_config(run, view.own) for run in experiment.runs]
@@ -48,8 +51,9 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     arms = tables.arms_of(experiment, cell)
     config = _config(runs[0], view.own)
     metrics, by_seed = {}, {}
+    own = of_cell(rows, cell)
     for row in view.rows:
-      found = tables.line(rows, row, cell=cell, arms=arms)
+      found = tables.line(own, row, cell=cell, arms=arms)
       names = [*arms, *(f"{arm} - {arms[0]}" for arm in arms[1:])]
       intervals = [*found.arms, *found.differences]
       metrics[f"{row.phase}/{row.metric}"] = {
@@ -58,9 +62,7 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
       if row.metric not in view.quoted:
         continue
       by_seed[f"{row.phase}/{row.metric}"] = {
-        arm: values(
-          rows, arm=arm, cell=cell, phase=row.phase, metric=row.metric
-        )
+        arm: values(own, arm=arm, cell=cell, phase=row.phase, metric=row.metric)
         for arm in arms
       }
     cells.append(
@@ -89,15 +91,26 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
         "notes": [note for run in runs for note in tables.notes(run)],
       }
       | (_curves(runs, view.curves) if view.curves else {})
+      | (
+        {"instruments": {run.arm: instruments.means(run) for run in runs}}
+        if instruments.listed(runs)
+        else {}
+      )
     )
-  datasets = [run.record["facts"].get("dataset") for run in experiment.runs]
+  found = {
+    "dataset": experiment.runs[0].record["facts"].get("dataset"),
+    "exponents": [
+      exponents.as_json(f) for f in exponents.findings(experiment, rows)
+    ],
+    "infeasible": experiment.record.get("infeasible"),
+  }
   return {
     "command": experiment.record["command"],
     "versions": experiment.runs[0].record["versions"],
     "wall_seconds": sum(r.record["wall_seconds"] for r in experiment.runs),
     "config": shared,
     "cells": cells,
-  } | ({"dataset": datasets[0]} if datasets[0] else {})
+  } | {name: value for name, value in found.items() if value}
 
 
 def _config(run: RunLog, own: tuple[str, ...]) -> dict[str, Any]:

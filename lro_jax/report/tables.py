@@ -117,6 +117,8 @@ def overview(
 ) -> Table:
   """One line per cell, for experiments of many cells. Ours.
 
+  A cell that no run can be made of has a line and its reason as well.
+
   Args:
     experiment: the workdir.
     rows: its tidy rows.
@@ -124,11 +126,13 @@ def overview(
   """
   cells = list(dict.fromkeys(run.cell for run in experiment.runs))
   arms = list(dict.fromkeys(run.arm for run in experiment.runs))
+  infeasible = experiment.record.get("infeasible") or {}
   columns: dict[str, dict[str, str]] = {}
   for cell in cells:
     here = arms_of(experiment, cell)
+    of_cell = collect.of_cell(rows, cell)
     for row in shown.rows:
-      found = line(rows, row, cell=cell, arms=here)
+      found = line(of_cell, row, cell=cell, arms=here)
       for arm, interval in zip(here, found.arms, strict=True):
         if interval.num:
           column = columns.setdefault(f"{row.label}, {arm}", {})
@@ -143,10 +147,11 @@ def overview(
     header=["", *columns],
     lines=[
       [f"  {cell}", *(column.get(cell, NOTHING) for column in columns.values())]
-      for cell in cells
+      for cell in [*cells, *infeasible]
     ],
     notes=[
       shown.legend,
+      *(f"{cell}: infeasible: {why}" for cell, why in infeasible.items()),
       *(
         f"{run.cell}: {note}" for run in experiment.runs for note in notes(run)
       ),
@@ -173,8 +178,9 @@ def build(
     header = ["", *arms]
     header += [f"{arm} - {arms[0]}" for arm in arms[1:]]
     lines = []
+    of_cell = collect.of_cell(rows, cell)
     for row in shown:
-      found = line(rows, row, cell=cell, arms=arms)
+      found = line(of_cell, row, cell=cell, arms=arms)
       if any(interval.num for interval in found.arms):
         texts = (show(i, row.format) for i in (*found.arms, *found.differences))
         lines.append([row.label, *texts])
@@ -212,8 +218,13 @@ def as_text(table: Table) -> str:
 def as_html(table: Table) -> str:
   """A table for the page. Ours."""
 
+  def cell(text, tag):
+    # What stands in parentheses stands back.
+    soft = " class=soft" if text.startswith("(") else ""
+    return f"<{tag}{soft}>{html.escape(text.strip())}</{tag}>"
+
   def cells(texts, tag):
-    return "".join(f"<{tag}>{html.escape(x.strip())}</{tag}>" for x in texts)
+    return "".join(cell(text, tag) for text in texts)
 
   rows = "\n".join(
     f"<tr{' class=head' if not texts[0].startswith(' ') else ''}>"

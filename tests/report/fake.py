@@ -107,10 +107,81 @@ def write_workdir(workdir, *, p_only=None, cell="base", seeds=SEEDS, **kwargs):
     write_run(workdir / arm / cell, rows, like=arm, **kwargs)
 
 
-def run_log(arm="large", *, cell="base", rows=None, seeds=None, **record):
+def instrument(
+  name="4.2", *, algorithm="large", phase="before", kind="at most"
+):
+  """An entry of run.json's instruments."""
+  return {
+    "name": name,
+    "source": f"Lemma {name}",
+    "statement": f"a of {name} <= b",
+    "algorithm": algorithm,
+    "phase": phase,
+    "kind": kind,
+  }
+
+
+def reading(step, seed, event=None, *, name="4.2", value, bound=1.0):
+  """A row that has one instrument."""
+  read = {f"lemma/{name}": value, f"bound/{name}": bound}
+  return row(step, seed, event) | read
+
+
+def with_instruments(arm="large", listed=(), fields=()):
+  """Facts of a run that has these instruments."""
+  _, facts = config_and_facts("limit", arm, fields)
+  return facts | {"instruments": list(listed)}
+
+
+def exponent(**fields):
+  """An entry of experiment.json's exponents: the large arm's end against r."""
+  return {
+    "name": "y",
+    "title": "y against r",
+    "source": "Lemma 4.1",
+    "x": {"field": "data.r"},
+    "y": {"arm": "large", "phase": "end", "metric": "y"},
+    "cells": "*",
+    "claimed": 2.0,
+    "relation": "equal",
+    "ours": None,
+    "kind": "exponent",
+  } | fields
+
+
+def grid(by_cell, *, arms=("large",), seeds=SEEDS, exponents=(), **record):
+  """An experiment in memory: cells named by their r, one row for each seed.
+
+  Args:
+    by_cell: (arm, r, seed) -> the metrics at the end.
+    arms: names of arms.
+    seeds: the seeds of every cell.
+    exponents: of experiment.json.
+    **record: further fields of experiment.json; `cells` are {cell: r}.
+  """
+  cells = record.pop("cells", {f"r={r}": r for r in (0.1, 0.2, 0.4)})
+  runs = [
+    run_log(
+      arm,
+      cell=cell,
+      rows=[row(9, seed) | by_cell(arm, r, seed) for seed in seeds],
+      seeds={str(seed): seed_end(stop=9) for seed in seeds},
+      fields=(("data.r", r),),
+    )
+    for cell, r in cells.items()
+    for arm in arms
+  ]
+  record = {"cells": list(cells), "exponents": list(exponents)} | record
+  return collect.Experiment(pathlib.Path("."), record, runs)
+
+
+def run_log(
+  arm="large", *, cell="base", rows=None, seeds=None, fields=(), **record
+):
   """A run as `collect.load` gives it; by default stopped seeds 0 and 1."""
   seeds = seeds or {"0": seed_end(stop=9), "1": seed_end(stop=9)}
   rows = rows or [row(0, int(seed)) for seed in seeds]
-  config, facts = config_and_facts("limit", arm)
+  like = arm if arm in P_ONLY else "small"
+  config, facts = config_and_facts("limit", like, fields)
   record = {"status": "done", "facts": facts, "seeds": seeds} | record
   return collect.RunLog(arm, cell, pathlib.Path(arm), record, config, rows)

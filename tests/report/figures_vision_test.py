@@ -101,7 +101,7 @@ class CurvesTest(FigureTestCase):
     (ax, _), _ = self.drawn(figures_vision.figure_3, runs)
     self.assertEqual(named(ax, "small").get_color(), figures.RED)
     other = named(ax, "mine").get_color()
-    self.assertNotIn(other, figures_vision.COLORS.values())
+    self.assertNotIn(other, figures.ARMS.values())
 
   @parameterized.parameters(
     (False, "figure_1", "losses"),
