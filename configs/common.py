@@ -39,6 +39,7 @@ def base(name, track):
   c.checkpoint = ConfigDict(dict(minutes=2.0, keep=2))
   c.arms = ConfigDict()  # arm -> overrides
   c.grid = ConfigDict()  # axis -> {field, values} or {value name: overrides}
+  c.exponents = ConfigDict()  # name -> what the report fits over cells
   c.smoke = False  # True: the overrides in `shrink` come last
   c.shrink = ConfigDict()
   return c

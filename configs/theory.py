@@ -9,6 +9,9 @@ Presets, after a colon (`--config=configs/theory.py:paper`):
   limit        the infinite-width engine alone; split is the same
   network      an actual net alone, as wide as two cores allow
   paper        Assumption 3.3 exactly, for any --config.data.dim and .data.kappa
+  conv         the convolutional net of Section F.2 beside the split one, at
+               infinite width
+  structures   split, convolutional and general first layer, as actual nets
   sweep        how the default of the limit engine was chosen
   convergence  a short horizon, for python -m lro_jax.theory.convergence
 """
@@ -73,6 +76,7 @@ def split():
     {
       "large": {"optim": {"algorithm": "large"}},
       "small": {"optim": {"algorithm": "small"}},
+      "small_noise": {"optim": {"algorithm": "small_noise"}},
     }
   )
   c.shrink = ConfigDict(
@@ -144,6 +148,36 @@ def default():
   return c
 
 
+def conv():
+  """Section F.2 with k = 2 beside Section 2's net, both at infinite width."""
+  c = split()
+  # In the limit engine the convolutional net has no F.1.
+  del c.arms["small_noise"]
+  c.grid.structure = ConfigDict(
+    {
+      "split": {"model": {"structure": "split"}},
+      "conv": {"model": {"structure": "conv"}},
+    }
+  )
+  return c
+
+
+def structures():
+  """The three structures of the first layer, on one problem, m = 8192."""
+  c = network()
+  del c.arms["small_noise"]
+  c.data.update(dict(dim=100, num_train=60, num_test=1000))
+  c.model.update(dict(num_hidden=8192, num_hidden_v=0, basis="full"))
+  c.train.max = "6000 steps"
+  c.grid.structure = ConfigDict(
+    {
+      name: {"model": {"structure": name}}
+      for name in ("split", "conv", "general")
+    }
+  )
+  return c
+
+
 def paper():
   """Assumption 3.3 exactly.
 
@@ -190,6 +224,8 @@ def get_config(arg=""):
       limit=split,
       network=network,
       split=split,
+      conv=conv,
+      structures=structures,
       paper=paper,
       sweep=sweep,
       convergence=convergence,

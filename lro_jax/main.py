@@ -55,14 +55,42 @@ def expand(config: ConfigDict) -> list[Run]:
   Raises:
     UserError: the first thing wrong, in one sentence.
   """
+  runs, infeasible = plan(config)
+  if infeasible:
+    raise UserError(next(iter(infeasible.values())))
+  return runs
+
+
+def plan(config: ConfigDict) -> tuple[list[Run], dict[str, str]]:
+  """The runs of a config, and the cells that cannot be run. Ours.
+
+  Touches no device. A grid may reach where a run makes no sense: such a cell is
+  left out whole, for its arms would have nothing to be compared with.
+
+  Returns:
+    The runs of the feasible cells; and {cell: reason} of the others.
+
+  Raises:
+    UserError: a field is unknown or not allowed, or no cell is feasible.
+  """
   track = track_of(config)
   runs = config_lib.expand(config, track.SCHEMA, seeds_apart=track.SEEDS_APART)
+  return _without_infeasible(runs, lambda run: track.validate(run.config))
+
+
+def _without_infeasible(runs: list[Run], check) -> tuple[list[Run], dict]:
+  """The runs of cells in which every run passes, and why the others do not."""
+  infeasible: dict[str, str] = {}
   for run in runs:
-    try:
-      track.validate(run.config)
-    except UserError as error:
-      raise UserError(f"Run {run.name}: {error}") from error
-  return runs
+    if run.cell not in infeasible:
+      try:
+        check(run)
+      except UserError as error:
+        infeasible[run.cell] = f"Run {run.name}: {error}"
+  left = [run for run in runs if run.cell not in infeasible]
+  if runs and not left:
+    raise UserError(next(iter(infeasible.values())))
+  return left, infeasible
 
 
 def run_all(
@@ -80,7 +108,7 @@ def run_all(
   """
   started = time.monotonic()
   track = track_of(config)
-  runs = expand(config)
+  runs, infeasible = plan(config)
   chosen = [run for run in runs if fnmatch.fnmatch(run.name, only)]
   if not chosen:
     raise UserError(
@@ -88,50 +116,73 @@ def run_all(
       f" {', '.join(run.name for run in runs)}."
     )
   where = {run.name: folders.run_folder(workdir, run) for run in runs}
+  todo = [run for run in chosen if not folders.is_done(where[run.name])]
   with _freeing_what_never_began([where[run.name] for run in chosen]):
-    record = experiment_record(config, runs)
+    record = experiment_record(config, runs, infeasible)
     _refuse_to_drop_runs(workdir, record)
     for run in chosen:
       folders.claim(where[run.name], run.config)
-    try:
-      metrics.write_json(workdir / "experiment.json", record)
-    except OSError as error:
-      raise UserError(
-        f"Cannot write {workdir} ({error.strerror}): choose a --workdir you may"
-        " write to, with room on its disk."
-      ) from error
-    _run_chosen(chosen, where, track)
-  if only == "*" or all(folders.is_done(f) for f in where.values()):
+    devices = {
+      run.name: placement.num_devices(track.num_devices(run.config))
+      for run in todo
+    }
+    todo, found = _without_infeasible(
+      todo, lambda run: track.check_data(run.config, devices[run.name])
+    )
+    infeasible = infeasible | found
+    _write_record(workdir, record | {"infeasible": infeasible})
+    if len(todo) < len(chosen):
+      logging.info(
+        "%d of %d runs are finished already, or infeasible.",
+        len(chosen) - len(todo),
+        len(chosen),
+      )
+    for reason in infeasible.values():
+      logging.warning("Left out, the rest runs: %s", reason)
+    infeasible |= _run_chosen(todo, where, devices, track)
+  _write_record(workdir, record | {"infeasible": infeasible})
+  left = [run for run in runs if run.cell not in infeasible]
+  if only == "*" or all(folders.is_done(where[run.name]) for run in left):
     print(page.write(workdir))
   logging.info("All done in %s.", clock(time.monotonic() - started))
 
 
-def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
-  """Trains what is not finished yet."""
-  todo = [run for run in chosen if not folders.is_done(where[run.name])]
-  if len(todo) < len(chosen):
-    logging.info(
-      "%d of %d runs are finished already.",
-      len(chosen) - len(todo),
-      len(chosen),
-    )
-  devices = {
-    run.name: placement.num_devices(track.num_devices(run.config))
-    for run in todo
-  }
-  for run in todo:
-    track.check_data(run.config, devices[run.name])
+def _write_record(workdir: pathlib.Path, record: dict) -> None:
+  try:
+    metrics.write_json(workdir / "experiment.json", record)
+  except OSError as error:
+    raise UserError(
+      f"Cannot write {workdir} ({error.strerror}): choose a --workdir you may"
+      " write to, with room on its disk."
+    ) from error
+
+
+def _run_chosen(
+  todo: list[Run],
+  where: dict[str, pathlib.Path],
+  devices: dict[str, int],
+  track,
+) -> dict[str, str]:
+  """Trains; returns the cells that proved infeasible, with their reasons."""
   progress = Progress(len(todo))
   shown: set[str] = set()
+  infeasible: dict[str, str] = {}
   for run in todo:
     whole = run.cell not in shown and len(shown) < FULL_REPORTS
     if whole:
       shown.add(run.cell)
     logging.info("%s: %s", run.name, track.describe(run.config, whole=whole))
     with _one_sentence_when_out_of_memory(run.name, track.MEMORY_FIELDS):
-      task = track.make(
-        run.config, axis_name=placement.axis_name(devices[run.name])
-      )
+      try:
+        task = track.make(
+          run.config, axis_name=placement.axis_name(devices[run.name])
+        )
+      except UserError as error:
+        if all(other.cell == run.cell for other in todo):
+          raise
+        infeasible[run.cell] = f"Run {run.name}: {error}"
+        logging.warning("Left out, the rest runs: %s", infeasible[run.cell])
+        continue
       loop.run(
         task,
         run.config,
@@ -142,6 +193,7 @@ def _run_chosen(chosen: list[Run], where: dict[str, pathlib.Path], track):
         name=run.name,
       )
   progress.close()
+  return infeasible
 
 
 def _refuse_to_drop_runs(workdir: pathlib.Path, record: dict) -> None:
@@ -157,13 +209,21 @@ def _refuse_to_drop_runs(workdir: pathlib.Path, record: dict) -> None:
       )
 
 
-def experiment_record(config: ConfigDict, runs: list[Run]) -> dict:
-  """What experiment.json says: name, track, arms, cells, command. Ours."""
+def experiment_record(
+  config: ConfigDict, runs: list[Run], infeasible: dict[str, str]
+) -> dict:
+  """What experiment.json says: name, track, arms, cells, command. Ours.
+
+  And what the report is to fit over the cells: see `report.exponents`.
+  """
+  cells = [*(run.cell for run in runs), *infeasible]
+  exponents = config.exponents.to_dict()
   return {
     "name": config.name,
     "track": config.track,
     "arms": list(dict.fromkeys(run.arm for run in runs)),
-    "cells": list(dict.fromkeys(run.cell for run in runs)),
+    "cells": list(dict.fromkeys(cells)),
+    "exponents": [{"name": k} | v for k, v in exponents.items()],
     "smoke": config.smoke,
     "command": " ".join(["python -m lro_jax.main", *sys.argv[1:]]),
   }

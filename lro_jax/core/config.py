@@ -22,7 +22,7 @@ from lro_jax.core.schema import (
 )
 
 # Fields that describe the experiment rather than one run of it.
-EXPERIMENT_FIELDS = ("arms", "grid", "shrink", "smoke")
+EXPERIMENT_FIELDS = ("arms", "grid", "shrink", "smoke", "exponents")
 
 
 class Run(NamedTuple):
@@ -110,7 +110,8 @@ def expand(
   """The runs an experiment stands for, each valid by itself. Ours.
 
   Args:
-    config: base fields plus `arms`, `grid`, `shrink` and `smoke`. An arm is a
+    config: base fields plus `arms`, `grid`, `shrink`, `smoke` and `exponents`,
+      which only the report reads. An arm is a
       nested mapping of overrides. A grid axis is {field, values}, the values of
       one field by its dotted name, or a mapping from value name to overrides;
       cells are the product of the axes.
