@@ -5,8 +5,8 @@ The report fits an exponent to each grid and sets it beside the paper's.
   python -m lro_jax.main --config=configs/theory_scaling.py:steps --workdir=DIR
 
 Presets, after a colon:
-  kappa        (a) P-only test error of both arms against kappa (Theorems 3.4, 3.5)
-  plateau      (b) Lemma 4.2's second difference at the large rate against r, lambda
+  kappa        (a) P-only test error of both arms against kappa
+  plateau      (b) Lemma 4.2's second difference against r and lambda
   steps        (c) steps to annealing (Lemma 4.1) and after it (Lemma 4.3)
   rates        (d) how small the small rate must be
   anneal       (e) when to anneal
@@ -77,8 +77,8 @@ def kappa():
   """N = d / kappa^2 and p0 = kappa^2 / 10, so that N p0 = d / 10 stays.
 
   Deviation: the paper has p0 = kappa^2 / 2, which above kappa = 1.3 is no
-  probability, and below kappa = 1 the large rate's errors are too rare to count.
-  eps2 goes like p0: it must make the small rate learn the P-only examples.
+  probability; and below kappa = 1 the large rate's errors are too rare to
+  count. eps2 goes like p0: it must make the small rate learn the P-only examples.
   """
   c = base()
   c.data.num_test = 20000
@@ -253,9 +253,7 @@ def rates():
       for ratio in (1.0, 0.25, 0.1, 0.03, 0.01, 0.001)
     }
   )
-  shared = dict(
-    x=field("optim.small_learning_rate"), cells="*", kind="curve"
-  )
+  shared = dict(x=field("optim.small_learning_rate"), cells="*", kind="curve")
   c.exponents.gap = exponent(
     "P-only error, small - large, against the small rate (large: 0.2)",
     "Theorem 3.5",

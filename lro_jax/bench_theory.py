@@ -92,9 +92,7 @@ def parts_alone(config: ConfigDict, *, steps_per_call: int) -> Parts:
     dtype=np.dtype(config.model.dtype),
   )
   gradient = jax.grad(network.make_loss(net), has_aux=True)
-  link = optim.add_gaussian_noise(
-    s.noise_std, prng.root_key(0)
-  )
+  link = optim.add_gaussian_noise(s.noise_std, prng.root_key(0))
 
   @jax.jit
   def descend(params):

@@ -1,6 +1,7 @@
 """A bad config, workdir or device count costs one sentence and no work."""
 
 import errno
+import fnmatch
 import pathlib
 import tempfile
 from unittest import mock
@@ -8,8 +9,10 @@ from unittest import mock
 import jax
 from absl.testing import absltest, parameterized
 
+from configs import theory_scaling as scaling_config
 from lro_jax import main
 from lro_jax.core import folders, loop, metrics
+from lro_jax.core.schema import flatten
 from tests import testing
 from tests.vision import small
 
@@ -18,6 +21,8 @@ PRESETS = (
   "limit",
   "network",
   "split",
+  "conv",
+  "structures",
   "paper",
   "sweep",
   "convergence",
@@ -123,10 +128,30 @@ class RefusedConfigTest(RefusedTestCase):
     self.assertFalse(self.workdir.exists())
 
   @parameterized.product(preset=PRESETS, smoke=(False, True))
-  def test_every_preset_is_a_valid_pair_of_arms(self, preset, smoke):
+  def test_every_preset_is_valid_and_has_both_algorithms(self, preset, smoke):
     with no_device():
       runs = main.expand(testing.experiment(preset, smoke=smoke))
-    self.assertEqual({run.arm for run in runs}, {"large", "small"})
+    arms = {run.arm for run in runs}
+    self.assertEqual(arms - {"small_noise"}, {"large", "small"})
+
+  @parameterized.parameters(
+    "steps", "kappa", "plateau", "rates", "anneal", "instruments"
+  )
+  def test_every_scaling_grid_is_valid_and_names_cells_that_it_has(self, name):
+    config = scaling_config.get_config(name)
+    with no_device():
+      runs = main.expand(config)
+    cells = {run.cell for run in runs}
+    for entry in config.exponents.values():
+      fitted = fnmatch.filter(cells, entry.cells)
+      self.assertGreaterEqual(len(fitted), 3, entry.title)
+      if "field" in entry.x:
+        values = {
+          flatten(run.config)[entry.x.field]
+          for run in runs
+          if run.cell in fitted
+        }
+        self.assertGreaterEqual(len(values), 3, entry.title)
 
 
 class RefusedWorkdirTest(RefusedTestCase):
@@ -225,13 +250,33 @@ class RefusedLaterTest(RefusedTestCase):
       "raise data.dim",
     )
 
-  def test_nothing_is_trained_where_a_later_run_lacks_an_example(self):
-    grid = {"field": "data.q0", "values": (0.25, 0.0)}
+  def test_an_infeasible_cell_is_marked_and_the_rest_runs(self):
+    # One refused by its numbers, one by its draw.
+    grid = {
+      "good": {"data": {"q0": 0.25}},
+      "numbers": {"data": {"p0": 0.9, "q0": 0.25}},
+      "draw": {"data": {"q0": 0.0}},
+    }
+    config = testing.experiment("limit", testing.TINY | {"grid.kind": grid})
+    testing.run_all(config, self.workdir)
+    record = metrics.read_json(self.workdir / "experiment.json")
+    self.assertEqual(set(record["infeasible"]), {"kind=numbers", "kind=draw"})
+    self.assertIn("p0 + q0", record["infeasible"]["kind=numbers"])
+    self.assertIn("No Q-only", record["infeasible"]["kind=draw"])
+    for reason in record["infeasible"].values():
+      self.assertNotIn("\n", reason)
+    for arm in record["arms"]:
+      self.assertTrue(folders.is_done(self.workdir / arm / "kind=good"))
+      self.assertFalse((self.workdir / arm / "kind=draw" / "run.json").exists())
+    page = (self.workdir / "report" / "index.html").read_text()
+    self.assertIn("No Q-only", page)
+
+  def test_a_grid_of_infeasible_cells_is_refused_before_training(self):
+    grid = {"field": "data.q0", "values": (1e-6, 0.0)}
     with testing.forbidden(loop, "run"):
       self.refused(
         testing.experiment("limit", testing.TINY | {"grid.q0": grid}),
         "No Q-only",
-        "q0 0:",
       )
 
   def test_more_devices_than_there_are(self):

@@ -84,7 +84,7 @@ def add_gaussian_noise(
 
 
 def anneal_on_loss(
-  threshold: float | Array, factor: float
+  threshold: float | Array, factor: float, *, latest: int | None = None
 ) -> optax.GradientTransformationExtraArgs:
   """Scales updates by `factor` from the first loss <= `threshold` on.
 
@@ -96,6 +96,7 @@ def anneal_on_loss(
     threshold: loss at which to anneal, []; -inf never anneals. Kept in the
       state, so that every seed may have its own.
     factor: annealed rate over initial rate, in (0, 1].
+    latest: update at which the latch closes whatever the loss, or None.
 
   Returns:
     The transform; its `update` needs the keyword `value`, the loss [] before
@@ -120,9 +121,10 @@ def anneal_on_loss(
 
   def update_fn(updates, state, params=None, *, value, **extra_args):
     del params, extra_args
-    annealed_at = latch(
-      state.annealed_at, value <= state.threshold, state.count
-    )
+    closes = value <= state.threshold
+    if latest is not None:
+      closes |= state.count >= latest
+    annealed_at = latch(state.annealed_at, closes, state.count)
     scale = jnp.where(annealed_at == NOT_YET, 1.0, factor)
     updates = jax.tree.map(lambda g: g * scale.astype(g.dtype), updates)
     return updates, state._replace(
@@ -142,6 +144,7 @@ def make(
   nesterov: bool = False,
   anneal_threshold: float | Array = -jnp.inf,
   anneal_factor: float = 1.0,
+  anneal_latest: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
   """The whole optimiser as one optax chain.
 
@@ -157,6 +160,7 @@ def make(
     nesterov: Nesterov's form of the momentum.
     anneal_threshold: see `anneal_on_loss`.
     anneal_factor: see `anneal_on_loss`.
+    anneal_latest: see `anneal_on_loss`.
 
   Returns:
     The chain; `update` takes `params` and `value`, the loss [].
@@ -177,7 +181,7 @@ def make(
   if momentum:
     links.append(optax.trace(momentum, nesterov))
   links += [
-    anneal_on_loss(anneal_threshold, anneal_factor),
+    anneal_on_loss(anneal_threshold, anneal_factor, latest=anneal_latest),
     optax.scale_by_learning_rate(learning_rate),
   ]
   return optax.chain(*links)

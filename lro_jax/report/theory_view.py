@@ -162,7 +162,9 @@ def details(runs: list[RunLog]) -> str:
 
 
 def _number(value, digits: int = 4) -> str:
-  """A number; run.json holds infinity as null."""
+  """A number, or a word; run.json holds infinity as null."""
+  if isinstance(value, str):
+    return value
   return f"{value:.{digits}g}" if value is not None else "none"
 
 

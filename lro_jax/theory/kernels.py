@@ -7,7 +7,8 @@ Ours. Patterns come from the noise part alone (Lemma A.8), and
 
 separately for the two components (the 1/2 since half of the units see each; in
 the convolutional net of Section F.2 a sum over patches, each with 1/k in its
-place, see `theory.limit_inputs`), with l'_js = -y_j sigmoid(-y_j f_s(x_j)), D_t = prod_{i<t} (1 - eta_i lambda),
+place, see `theory.limit_inputs`), with l'_js = -y_j sigmoid(-y_j f_s(x_j)),
+D_t = prod_{i<t} (1 - eta_i lambda),
 c_ts = eta_s D_t / D_(s+1), rho_ts = (D_t / tau_t) (tau_s / D_s). The 1/4 +
 arcsin / (2 pi) is the probability that one Gaussian row is active on x_j at
 step s and on x at step t.
@@ -22,11 +23,12 @@ For P pairs of different examples the cosines are small and a few odd powers are
 exact; pairs of equal examples and Q's three directions use every rate.
 
 With fresh noise on the pre-activations (Section F.1) unit i sees x at step t
-through <U_t, x> + Xi_t, where Xi_t ~ N(0, sigma_t^2) is drawn anew each step and
-is the same for all examples. Since Xi_s and Xi_t are independent for s < t, the
+through <U_t, x> + Xi_t, where Xi_t ~ N(0, sigma_t^2) is drawn anew each step
+and is the same for all examples. Since Xi_s and Xi_t are independent for s < t, the
 two pre-activations' correlation is
 
-  rho_ts cos(x_j, x) a_js a_t(x),   a_t(x) = (1 + (sigma_t / (tau_t |x|))^2)^(-1/2)
+  rho_ts cos(x_j, x) a_js a_t(x),
+  a_t(x) = (1 + (sigma_t / (tau_t |x|))^2)^(-1/2),
 
 and a_js^k goes into the running sums, a_t(x)^k before the weights of each rate:
 the dynamics stay Markov. (The added Xi itself contributes u . (1 * Xi), which
@@ -221,7 +223,7 @@ def off_diagonal(
 def diagonal(
   kernel: Kernel, norms: Array, sums: Array, log_a: Array | None = None
 ) -> Array:
-  """|x_i|^2 k(rho a_i) A_i without one |x_i|, [n1]. Arguments as above. Ours."""
+  """|x_i|^2 k(rho a_i) A_i without one |x_i|, [n1]; see above. Ours."""
   if log_a is not None:
     sums = sums * powers(kernel, log_a)
   return norms * (kernel.diagonal @ sums)

@@ -8,8 +8,8 @@ Letters: see `lro_jax.theory`.
 
 Deviation: with |z| = q_norm in place of 1 the net on x2 = |z| x2' is the net on
 x2' with weights |z| V, which move at |z|^2 times the rate; so a bound on V's
-squared norm or number of steps carries 1 / |z|^2, one on V's gradient |z|^2, one
-on g's second difference |z|^2. In the convolutional net bounds carry the k of
+squared norm or number of steps carries 1 / |z|^2, one on V's gradient |z|^2,
+one on g's second difference |z|^2. In the convolutional net bounds carry the k of
 Corollaries F.8 to F.10.
 """
 
@@ -23,9 +23,9 @@ from lro_jax.theory import models
 from lro_jax.theory.data import MIDDLE
 from lro_jax.theory.settings import Setting
 
-# Proposition B.5 counts the steps at which rho_t >= eps2'^2 eps3^2, which at any
-# finite size is above 1, so that there are none. Its bound, 1 / (r x^4 eta2) at
-# threshold x, is measured at this one.
+# Proposition B.5 counts the steps at which rho_t >= eps2'^2 eps3^2, which at
+# sizes within reach is above 1, so that there are none. Its bound, 1 / (r x^4
+# eta2) at threshold x, is measured at this one.
 LARGE_RHO = 0.1
 
 
@@ -179,8 +179,9 @@ def lemma_4_1_norm(x: Reading, s: Setting) -> Measured:
 
 
 def lemma_4_2(x: Reading, s: Setting) -> Measured:
-  """|g(z + zeta) + g(z - zeta) - 2 g(z)| against r^2 / lambda, for t <= 1/(gamma
-  lambda). Paper: (4.1), (F.23).
+  """|g(z + zeta) + g(z - zeta) - 2 g(z)| against r^2 / lambda. (4.1), (F.23).
+
+  For t <= 1 / (gamma lambda); NaN later.
   """
   horizon = x.step * x.rate * s.weight_decay <= 1
   value = jnp.abs(models.second_difference(x.g_at))
@@ -257,9 +258,7 @@ def lemma_5_3_fit(x: Reading, s: Setting) -> Measured:
 
 def lemma_b_6(x: Reading, s: Setting) -> Measured:
   """||W'||_F against eps3 sqrt(d)."""
-  return Measured(
-    jnp.sqrt(jnp.maximum(x.rest2, 0)), math.sqrt(s.dim) * eps3(s)
-  )
+  return Measured(jnp.sqrt(jnp.maximum(x.rest2, 0)), math.sqrt(s.dim) * eps3(s))
 
 
 def proposition_a_2(x: Reading, s: Setting, block: int) -> Measured:
@@ -287,7 +286,7 @@ def proposition_a_7_std(x: Reading, s: Setting, block: int) -> Measured:
 
 
 def proposition_a_7_law(x: Reading, s: Setting, block: int) -> Measured:
-  """Excess kurtosis of the entries against its own standard error. Normal: 0."""
+  """Excess kurtosis of the entries, 0 if normal, against its standard error."""
   del s
   return Measured(
     jnp.abs(x.noise_kurtosis[block]), jnp.sqrt(24 / x.noise_entries[block])
@@ -311,8 +310,9 @@ def lemma_a_8_output(x: Reading, s: Setting, block: int) -> Measured:
 
 
 def lemma_b_3_flips(x: Reading, s: Setting, block: int) -> Measured:
-  """Share of units that U_t and U_t0 disagree on, against sqrt(eta2 / eta1) +
-  eps_s. Paper: (B.8), over m.
+  """Share of units that U_t and U_t0 disagree on. Paper: (B.8), over m.
+
+  Against sqrt(eta2 / eta1) + eps_s.
   """
   bound = math.sqrt(s.small_learning_rate / s.large_learning_rate)
   if x.units is not None:
@@ -321,8 +321,9 @@ def lemma_b_3_flips(x: Reading, s: Setting, block: int) -> Measured:
 
 
 def lemma_b_3_output(x: Reading, s: Setting) -> Measured:
-  """|N_U_t(U_t) - N_U_t0(Ubar_t)| against (the former's bound) / lambda + tau0
-  log d. Paper: (B.9).
+  """|N_U_t(U_t) - N_U_t0(Ubar_t)|. Paper: (B.9).
+
+  Against the former's bound over lambda, and tau0 log d.
   """
   share = jnp.maximum(*(lemma_b_3_flips(x, s, block).bound for block in (0, 1)))
   bound = _over(1.0, s.weight_decay) * share + s.init_std * math.log(s.dim)
@@ -375,22 +376,22 @@ def _sampling(x: Reading, s: Setting) -> Array:
 
 
 def proposition_d_9_loss(x: Reading, s: Setting) -> Measured:
-  """log 2 - loss on Q-only, against delta + log d / sqrt(q N). Paper: (D.74),
-  delta being Lemma 4.2's second difference.
+  """log 2 - loss on Q-only, against delta + log d / sqrt(q N). Paper: (D.74).
+
+  delta is Lemma 4.2's second difference.
   """
   delta = jnp.abs(models.second_difference(x.g_at))
   return Measured(math.log(2) - x.loss_q_only, delta + _sampling(x, s))
 
 
 def proposition_d_9_output(x: Reading, s: Setting) -> Measured:
-  """max |g| on Q's directions, against sqrt(delta' + log d / sqrt(q N)); delta'
-  is how far the loss on Q-only lies above log 2, and at least delta.
+  """max |g| on Q's directions, against sqrt(delta' + log d / sqrt(q N)).
+
+  delta' is how far the loss on Q-only lies above log 2, and at least delta.
   """
   delta = jnp.abs(models.second_difference(x.g_at))
   delta = jnp.maximum(delta, x.loss_q_only - math.log(2))
-  return Measured(
-    jnp.max(jnp.abs(x.g_at)), jnp.sqrt(delta + _sampling(x, s))
-  )
+  return Measured(jnp.max(jnp.abs(x.g_at)), jnp.sqrt(delta + _sampling(x, s)))
 
 
 def lemma_f_3(x: Reading, s: Setting) -> Measured:

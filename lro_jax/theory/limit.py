@@ -8,10 +8,9 @@ Strides: where eta is small, l' barely moves in one step, and n = `limit.stride`
 steps are taken with F frozen: decay and the whole stride's correlation are in
 closed form; l' is held, and within a stride the correlation falls evenly (exact
 where the noise is stationary). Event steps are then exact to the stride.
-The mitigation of Section F.1, noise on the pre-activations, is in the kernel too.
-The loss that anneals it is the noisy net's, as training sees it; evaluations are
-of the net without that noise. Letters: see `lro_jax.theory`. All of it in double
-precision.
+The mitigation of Section F.1, noise on the pre-activations, is in the kernel
+too; evaluations are of the net without that noise. Letters: see
+`lro_jax.theory`. All of it in double precision.
 """
 
 from typing import NamedTuple
@@ -108,9 +107,7 @@ def make(
   # One device: everything is shared, nothing is split.
   shared = {"inputs": inputs, "threshold": threshold, "train": train}
   data = Data({}, shared)
-  eval_data = Data(
-    {"train": train, "test": measure.test_data(problem)}, shared
-  )
+  eval_data = Data({"train": train, "test": measure.test_data(problem)}, shared)
 
   def init(root, data):
     del root  # nothing is random at infinite width
@@ -148,9 +145,7 @@ def make(
     log_q = kernels.log_shrink(
       ex["alpha"] * lengths[ex["direction"]], state.noise_std, level
     )
-    r_p = limit_inputs.p_output(
-      kernel, inputs, num_p_only, state.sums_p, log_p
-    )
+    r_p = limit_inputs.p_output(kernel, inputs, num_p_only, state.sums_p, log_p)
     r = limit_inputs.on_all(inputs, r_p.whole, s.num_train)
     g = kernels.q_noisy_output(
       kernel, state.sums_q, ex["alpha"], ex["direction"], log_q
@@ -176,7 +171,10 @@ def make(
     seen = see(state, shared)
     loss = models.logistic_loss(seen.f, ex["y"])
     value = jnp.sum(ex["weight"] * loss)
-    annealed_at = latch(state.annealed_at, value <= state.threshold, state.step)
+    anneals = value <= state.threshold
+    if s.anneal_step is not None:
+      anneals |= state.step >= s.anneal_step
+    annealed_at = latch(state.annealed_at, anneals, state.step)
     rate = rate_of(annealed_at)
     # Strides end on multiples of the stride: where the host looks in between
     # then cannot change the path.

@@ -1,7 +1,7 @@
 """What the limit engine keeps of the inputs: cosines, norms, index sets.
 
-Ours. In the limit x1 enters through inner products alone. Patches, axis [P], are
-the parts of x1 that the heads of a convolutional net see (Section F.2); a dense
+Ours. In the limit x1 enters through inner products alone. Patches, axis [P],
+are the parts of x1 that the heads of a convolutional net see (Section F.2); a dense
 net has one. Since heads are independent signs, cross terms between patches
 vanish with the width (Lemmas F.3, F.4), and the kernel is a sum over patches,
 whose running sums are the same for all.
@@ -161,7 +161,7 @@ def _patches(setting: Setting, x1: np.ndarray) -> np.ndarray:
 
 
 def _grouped(has_p: np.ndarray, has_q: np.ndarray) -> tuple[np.ndarray, int]:
-  """Positions of P-only, then of both, each padded with N; size of the first."""
+  """Positions of P-only, then of both, padded with N; size of the first."""
   n = has_p.shape[-1]
   columns = []
   for member in (has_p & ~has_q, has_p & has_q):

@@ -1,7 +1,7 @@
 """What the limit engine carries along only to be measured.
 
-Ours. Norms of the signal are recursions, since <Ubar, -grad L> = sum_j F_j f_j in
-the limit: they cannot be had from the outputs' running sums at some later step.
+Ours. Norms of the signal are recursions, since <Ubar, -grad L> = sum_j F_j f_j
+in the limit: they cannot be had from the outputs' running sums at some later step.
 Letters: see `lro_jax.theory`.
 """
 
@@ -161,9 +161,7 @@ def advance(
   )
   if probe.norm2_m2 is not None:
     along = jnp.sum(in_m2 * r.m2)
-    out = out._replace(
-      norm2_m2=moved_norm2(probe.norm2_m2, move, along, of_m2)
-    )
+    out = out._replace(norm2_m2=moved_norm2(probe.norm2_m2, move, along, of_m2))
   if probe.from_start is not None:
     sums, since = probe.from_start
     sums = kernels.advance_from_start(
@@ -195,7 +193,8 @@ def advance_anneal(
     kernel: the kernel.
     inputs: of this seed.
     num_p_only: size of its first group.
-    sums_p, sums_q: running sums before the step.
+    sums_p: running sums before the step.
+    sums_q: likewise.
     annealed_at: the latch, this step's decision included.
     step: t.
   """

@@ -1,8 +1,8 @@
 """Engine 'network': an actual two-layer net trained by noisy gradient descent.
 
 Paper: Section 3, (3.1)-(3.2), through the optax chain of `core.optim`; Section
-F.1, noise on the pre-activations, for the arm that has it. The loss that anneals
-that noise is the noisy net's, as training sees it; evaluations are without it.
+F.1, noise on the pre-activations, for the arm that has it; evaluations are
+without it.
 `theory.structures` has the net itself. Letters: see `lro_jax.theory`.
 
 Two bases cut the cost without touching any law (config `model.basis`):
@@ -130,6 +130,7 @@ def make(
       noise_key=noise_key,
       anneal_threshold=threshold,
       anneal_factor=s.anneal_factor,
+      anneal_latest=s.anneal_step,
     )
 
   # Key and threshold live in the state; only `init` reads these arguments.
@@ -146,9 +147,7 @@ def make(
     model_state = {
       "heads": net.heads(jax.random.fold_in(key, 1)),
       # Far from the small numbers that splitting the stream's key stands for.
-      "eval_key": jax.random.fold_in(
-        prng.stream_key(root, Stream.EVAL), 2**30
-      ),
+      "eval_key": jax.random.fold_in(prng.stream_key(root, Stream.EVAL), 2**30),
     }
     if s.act_noise:
       model_state |= {

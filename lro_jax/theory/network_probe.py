@@ -119,9 +119,7 @@ def advance(
     ),
     noise_std=jnp.sqrt(variance).astype(old.noise_std.dtype),
     large_rho_steps=old.large_rho_steps + is_large.astype(jnp.int32),
-    m2_learned_at=latch(
-      old.m2_learned_at, loss_m2 <= s.stop_loss, before.step
-    ),
+    m2_learned_at=latch(old.m2_learned_at, loss_m2 <= s.stop_loss, before.step),
   )
   if old.from_m2 is not None:
     grad = _gradient_of_m2(before, seen.batch, noise)
@@ -194,7 +192,9 @@ def norms(params: Tree, probe: Probe) -> dict[str, Array]:
 def p_only_x1(train: dict[str, np.ndarray]) -> np.ndarray:
   """x1 of the P-only examples, [s, n, rank], zero rows as padding. Ours."""
   member = train["m2"] == 0
-  out = np.zeros((len(member), int(member.sum(-1).max()), train["x1"].shape[-1]))
+  out = np.zeros(
+    (len(member), int(member.sum(-1).max()), train["x1"].shape[-1])
+  )
   for row, x1, present in zip(out, train["x1"], member, strict=True):
     row[: present.sum()] = x1[present]
   return out
@@ -225,9 +225,11 @@ def read(
     data: evaluation data, this device's share.
     s: the run's numbers.
     rows: of W and V.
-    f, r: on the training examples, [n].
+    f: on the training examples, [n].
+    r: on their x1, [n].
     g_at: g at the directions, [3].
-    r_test, r_opposite: r on the test x1 and on their opposites, [n].
+    r_test: r on the test x1, [n].
+    r_opposite: r on their opposites, [n].
     rate: gamma_t, [].
     annealed_at: the latch.
     loss: of `core.optim.gradient_step`; its noise is left out here.
@@ -336,21 +338,15 @@ def _of_blocks(
   second = [jnp.mean(x**2) for x in noise]
   out = {
     "units": 2 * jnp.asarray(rows, f.dtype),
-    "reach": jnp.stack(
-      [jnp.max(jnp.linalg.norm(x, axis=1)) for x in inputs]
-    ),
+    "reach": jnp.stack([jnp.max(jnp.linalg.norm(x, axis=1)) for x in inputs]),
     "row_grad": rows_of(grads),
     "row_signal": rows_of(signal),
     "noise_std": jnp.sqrt(jnp.stack(second)),
     "noise_kurtosis": jnp.stack(
-      [
-        jnp.mean(x**4) / m2**2 - 3 for x, m2 in zip(noise, second, strict=True)
-      ]
+      [jnp.mean(x**4) / m2**2 - 3 for x, m2 in zip(noise, second, strict=True)]
     ),
     "noise_entries": jnp.asarray(entries, f.dtype),
-    "flips": each(
-      lambda u, a, x, _: _flips(x @ u.T, x @ a.T), params, noise
-    ),
+    "flips": each(lambda u, a, x, _: _flips(x @ u.T, x @ a.T), params, noise),
     "pattern_gap": each(pattern_gap, params, noise),
   }
   if probe.at_anneal is not None:

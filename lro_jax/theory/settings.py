@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lro_jax.core.schema import ConfigDict, UserError
+from lro_jax.core.schema import MAX_STEPS, ConfigDict, UserError
 
 FREE, ASSUMPTION_3_3 = "free", "assumption_3_3"
 # Algorithms L-S and S of Section 3, and the mitigation of Section F.1.
@@ -42,6 +42,8 @@ class Setting(NamedTuple):
     anneal_excess: eps1 where the arm anneals, else -inf.
     stop_loss: eps2.
     excess: eps1, whether or not the arm anneals.
+    anneal_step: step at which the pre-activation noise goes, whatever the loss;
+      None where there is none.
     act_noise: std of the pre-activation noise before it is annealed, over tau0;
       0 but for the mitigation of Section F.1.
     structure: of the first layer.
@@ -64,6 +66,7 @@ class Setting(NamedTuple):
   anneal_excess: float
   stop_loss: float
   excess: float
+  anneal_step: int | None
   act_noise: float
   structure: str
   num_strides: int
@@ -218,7 +221,6 @@ def resolve(config: ConfigDict) -> Setting:
       " one update would flip every weight's sign; lower either."
     )
   is_large = optim.algorithm == LARGE
-  anneals = optim.algorithm != SMALL
   is_noisy = optim.algorithm == SMALL_NOISE
   structure = config.model.structure
   return Setting(
@@ -235,12 +237,28 @@ def resolve(config: ConfigDict) -> Setting:
     weight_decay=weight_decay,
     learning_rate=large if is_large else small,
     anneal_factor=small / large if is_large else 1.0,
-    anneal_excess=optim.anneal_excess if anneals else -math.inf,
+    anneal_excess=optim.anneal_excess if is_large else -math.inf,
     stop_loss=optim.stop_loss,
     excess=optim.anneal_excess,
+    anneal_step=_noisy_steps(optim, data.dim) if is_noisy else None,
     act_noise=optim.act_noise if is_noisy else 0.0,
     structure=structure,
     num_strides=config.model.num_strides if structure == CONV else 1,
+  )
+
+
+def _noisy_steps(optim: ConfigDict, dim: int) -> int:
+  """Steps with pre-activation noise: as given, or d / (eta2 eps1). Theorem F.1.
+
+  Deviation: the paper has eta1 in the place of eta2; in so few steps nothing can
+  be learned at the rate eta2.
+  """
+  if optim.act_noise_steps:
+    return optim.act_noise_steps
+  if not optim.anneal_excess:
+    return MAX_STEPS
+  return min(
+    MAX_STEPS, round(dim / (optim.small_learning_rate * optim.anneal_excess))
   )
 
 

@@ -100,9 +100,7 @@ def _split(s: Setting, rows, dims, dtype) -> Net:
     x1 = examples["x1"]
     if noise is None:
       r, g_at = components(params, heads, x1, directions)
-      return r + models.q_output(
-        g_at, examples["alpha"], examples["direction"]
-      )
+      return r + models.q_output(g_at, examples["alpha"], examples["direction"])
     r = jax.nn.relu(x1 @ params.w.T + noise.w) @ heads.w
     pre = _of_examples(seen_of_q(params, directions), examples) + noise.v
     return r + jax.nn.relu(pre) @ heads.v
@@ -169,9 +167,7 @@ def _conv(s: Setting, rows, dims, dtype) -> Net:
   def output(params, heads, examples, directions, noise):
     if noise is None:
       r, g_at = components(params, heads, examples["x1"], directions)
-      return r + models.q_output(
-        g_at, examples["alpha"], examples["direction"]
-      )
+      return r + models.q_output(g_at, examples["alpha"], examples["direction"])
     patches = convolution.patches_of_x1(examples["x1"], k)
     pre = jnp.einsum("npd,hd->nph", patches, params) + noise[:k]
     r = jnp.einsum("nph,ph->n", jax.nn.relu(pre), heads[:k])

@@ -33,9 +33,7 @@ SCHEMA = {
   "data.q_norm": real(0, open_low=True),
   "model.num_hidden": integer(2, 2**30),
   "model.num_hidden_v": integer(0, 2**30),
-  "model.structure": choice(
-    settings.SPLIT, settings.CONV, settings.GENERAL
-  ),
+  "model.structure": choice(settings.SPLIT, settings.CONV, settings.GENERAL),
   "model.num_strides": integer(1),
   "model.basis": choice(network.REDUCED, network.FULL),
   "model.init_std": real(0, open_low=True),
@@ -50,6 +48,7 @@ SCHEMA = {
   "optim.weight_decay": real(0),
   "optim.noise_std": real(0),
   "optim.act_noise": real(0),
+  "optim.act_noise_steps": integer(0, schema.MAX_STEPS),
   "optim.stationary": choice("none", *settings.STATIONARY),
   "limit.stride": integer(1),
   "lemmas.measure": schema.text(),
@@ -128,8 +127,8 @@ def _validate_structure(config: ConfigDict, setting: settings.Setting) -> None:
     )
   if structure == settings.GENERAL and is_limit:
     raise UserError(
-      "Got model.structure 'general' for the limit engine: without the split its"
-      " kernel couples x1 with x2 and has no short series; use engine"
+      "Got model.structure 'general' for the limit engine: without the split"
+      " its kernel couples x1 with x2 and has no short series; use engine"
       " 'network'."
     )
   if structure == settings.CONV and is_limit and setting.act_noise:
@@ -200,7 +199,7 @@ def check_data(config: ConfigDict, devices: int) -> None:
   )
   thresholds = settings.anneal_threshold(setting, q)
   early = np.flatnonzero(thresholds <= setting.stop_loss)
-  if config.optim.algorithm != settings.SMALL and early.size:
+  if config.optim.algorithm == settings.LARGE and early.size:
     raise UserError(
       f"Got stop_loss {setting.stop_loss:g}, but seed {seeds[early[0]]} anneals"
       f" only at loss {thresholds[early[0]]:.4g} (anneal_excess + q log 2):"
