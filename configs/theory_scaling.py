@@ -76,9 +76,9 @@ P_ONLY = "test_error/p_only"
 def kappa():
   """N = d / kappa^2 and p0 = kappa^2 / 10, so that N p0 = d / 10 stays.
 
-  Deviation: the paper has p0 = kappa^2 / 2, which above kappa = 1.3 is no
-  probability; and below kappa = 1 the large rate's errors are too rare to
-  count. eps2 goes like p0: it must make the small rate learn the P-only examples.
+  Deviation: the paper has p0 = kappa^2 / 2, above kappa = 1.3 no probability;
+  and below kappa = 1 the large rate's errors are too rare to count. eps2 goes
+  like p0: it must make the small rate learn the P-only examples.
   """
   c = base()
   c.data.num_test = 20000

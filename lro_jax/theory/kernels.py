@@ -24,8 +24,8 @@ exact; pairs of equal examples and Q's three directions use every rate.
 
 With fresh noise on the pre-activations (Section F.1) unit i sees x at step t
 through <U_t, x> + Xi_t, where Xi_t ~ N(0, sigma_t^2) is drawn anew each step
-and is the same for all examples. Since Xi_s and Xi_t are independent for s < t, the
-two pre-activations' correlation is
+and is the same for all examples. Since Xi_s and Xi_t are independent for s < t,
+the two pre-activations' correlation is
 
   rho_ts cos(x_j, x) a_js a_t(x),
   a_t(x) = (1 + (sigma_t / (tau_t |x|))^2)^(-1/2),

@@ -9,8 +9,8 @@ Letters: see `lro_jax.theory`.
 Deviation: with |z| = q_norm in place of 1 the net on x2 = |z| x2' is the net on
 x2' with weights |z| V, which move at |z|^2 times the rate; so a bound on V's
 squared norm or number of steps carries 1 / |z|^2, one on V's gradient |z|^2,
-one on g's second difference |z|^2. In the convolutional net bounds carry the k of
-Corollaries F.8 to F.10.
+one on g's second difference |z|^2. In the convolutional net bounds carry the k
+of Corollaries F.8 to F.10.
 """
 
 import math

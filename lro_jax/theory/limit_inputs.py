@@ -1,8 +1,8 @@
 """What the limit engine keeps of the inputs: cosines, norms, index sets.
 
 Ours. In the limit x1 enters through inner products alone. Patches, axis [P],
-are the parts of x1 that the heads of a convolutional net see (Section F.2); a dense
-net has one. Since heads are independent signs, cross terms between patches
+are the parts of x1 that the heads of a convolutional net see (Section F.2); a
+dense net has one. Since heads are independent signs, cross terms between patches
 vanish with the width (Lemmas F.3, F.4), and the kernel is a sum over patches,
 whose running sums are the same for all.
 

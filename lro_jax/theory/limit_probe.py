@@ -1,8 +1,8 @@
 """What the limit engine carries along only to be measured.
 
 Ours. Norms of the signal are recursions, since <Ubar, -grad L> = sum_j F_j f_j
-in the limit: they cannot be had from the outputs' running sums at some later step.
-Letters: see `lro_jax.theory`.
+in the limit: they cannot be had from the outputs' running sums at some later
+step. Letters: see `lro_jax.theory`.
 """
 
 from typing import Any, NamedTuple

@@ -250,8 +250,8 @@ def resolve(config: ConfigDict) -> Setting:
 def _noisy_steps(optim: ConfigDict, dim: int) -> int:
   """Steps with pre-activation noise: as given, or d / (eta2 eps1). Theorem F.1.
 
-  Deviation: the paper has eta1 in the place of eta2; in so few steps nothing can
-  be learned at the rate eta2.
+  Deviation: the paper has eta1 in the place of eta2; in so few steps nothing
+  can be learned at the rate eta2.
   """
   if optim.act_noise_steps:
     return optim.act_noise_steps
