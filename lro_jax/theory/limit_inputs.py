@@ -2,9 +2,9 @@
 
 Ours. In the limit x1 enters through inner products alone. Patches, axis [P],
 are the parts of x1 that the heads of a convolutional net see (Section F.2); a
-dense net has one. Since heads are independent signs, cross terms between patches
-vanish with the width (Lemmas F.3, F.4), and the kernel is a sum over patches,
-whose running sums are the same for all.
+dense net has one. Since heads are independent signs, cross terms between
+patches vanish with the width (Lemmas F.3, F.4), and the kernel is a sum over
+patches, whose running sums are the same for all.
 
 The examples of M1 come in two groups, those with only a P component first: so
 the sum over all of M1 is the sum over both, and Lemma 5.2's restriction to M2
