@@ -1,5 +1,6 @@
 """Runs to their end: kills, damage, other configs, divergence."""
 
+import functools
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ from tests import testing
 from tests.core.steps_test import LIMIT, NETWORK
 
 ROOT = pathlib.Path(__file__).parents[2]
+ENGINES = {"network": NETWORK, "limit": LIMIT}
 
 
 def config(fields, **more):
@@ -34,6 +36,13 @@ class Interrupted(Exception):
 
 def folder():
   return pathlib.Path(tempfile.mkdtemp()) / "run"
+
+
+@functools.cache
+def at_once(engine, devices=1):
+  """Folder, record and metric rows of an uninterrupted run; only to read."""
+  where = folder()
+  return where, *testing.run(config(ENGINES[engine]), where, devices=devices)
 
 
 class EvalStepsTest(absltest.TestCase):
@@ -54,11 +63,10 @@ class EvalStepsTest(absltest.TestCase):
 
 
 class ResumeTest(parameterized.TestCase):
-  @parameterized.product(fields=(NETWORK, LIMIT), after=(0, 3, 9))
-  def test_continued_equals_uninterrupted_bit_for_bit(self, fields, after):
-    cfg = config(fields)
-    whole = folder()
-    record, _ = testing.run(cfg, whole)
+  @parameterized.product(engine=("network", "limit"), after=(0, 3, 9))
+  def test_continued_equals_uninterrupted_bit_for_bit(self, engine, after):
+    cfg = config(ENGINES[engine])
+    whole, record, _ = at_once(engine)
     cut = folder()
 
     def stop(index):
@@ -81,8 +89,8 @@ class ResumeTest(parameterized.TestCase):
 
   def test_continued_on_four_devices_equals_uninterrupted(self):
     cfg = config(NETWORK)
-    whole, cut = folder(), folder()
-    record, _ = testing.run(cfg, whole, devices=4)
+    _, record, _ = at_once("network", devices=4)
+    cut = folder()
 
     def stop(index):
       if index >= 5:
@@ -95,8 +103,8 @@ class ResumeTest(parameterized.TestCase):
 
   def test_a_damaged_last_checkpoint_costs_time_not_results(self):
     cfg = config(NETWORK)
-    whole, cut = folder(), folder()
-    record, _ = testing.run(cfg, whole)
+    _, record, _ = at_once("network")
+    cut = folder()
 
     def stop(index):
       if index >= 6:
@@ -184,8 +192,7 @@ class ResumeTest(parameterized.TestCase):
 
 class LogTest(absltest.TestCase):
   def test_every_event_has_one_row_at_its_own_step(self):
-    where = folder()
-    record, rows = testing.run(config(NETWORK), where)
+    _, record, rows = at_once("network")
     for seed, end in record["seeds"].items():
       mine = [r for r in rows if r["seed"] == int(seed)]
       events = {r["event"]: r["step"] for r in mine if r["event"]}

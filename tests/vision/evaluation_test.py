@@ -80,7 +80,8 @@ def bank():
 
 @functools.cache
 def weights():
-  params, stats = wide_resnet.init(jax.random.key(2), NET, (32, 32, 3))
+  init = jax.jit(lambda key: wide_resnet.init(key, NET, (32, 32, 3)))
+  params, stats = init(jax.random.key(2))
   # Far from the start, so that answers differ.
   params["kernel"] = 5 * params["kernel"]
   return params, stats
@@ -92,13 +93,24 @@ def shared():
 
 def score(chunk, jobs=None, patch=PATCH):
   found = sets(patch)
-  return evaluation.score(
-    setup(patch),
-    found.groups,
-    *weights(),
-    Data(jax.tree.map(jnp.asarray, jobs or found.jobs), shared()),
-    chunk=chunk,
-  )
+
+  @jax.jit
+  def run(params, stats, jobs, shared):
+    return evaluation.score(
+      setup(patch),
+      found.groups,
+      params,
+      stats,
+      Data(jobs, shared),
+      chunk=chunk,
+    )
+
+  return run(*weights(), jobs or found.jobs, shared())
+
+
+@functools.cache
+def scored_by_seven():
+  return score(7)
 
 
 def group(name, patch=PATCH):
@@ -180,17 +192,26 @@ class SetsTest(parameterized.TestCase):
 
 class ScoreTest(parameterized.TestCase):
   def test_scores_are_those_of_one_pass_over_each_set(self):
-    out = score(chunk=7)
-    params, stats = weights()
-    for name in sets().groups:
-      jobs = jax.tree.map(jnp.asarray, group(name))
-      x = (sets().images[jobs.position].astype(np.float32) - 120) / 60
-      x = patches.render(bank(), jnp.asarray(x), jobs.recipe, rule="replace")
-      logits, _ = wide_resnet.apply(NET, params, stats, x, train=False)
-      answer = np.argmax(logits, -1)
+    out = scored_by_seven()
+
+    @jax.jit
+    def plain(weights, images, jobs):
+      x = (images.astype(jnp.float32) - 120) / 60
+      x = patches.render(bank(), x, jobs.recipe, rule="replace")
+      logits, _ = wide_resnet.apply(NET, *weights, x, train=False)
       entropy = optax.softmax_cross_entropy_with_integer_labels(
         logits, jobs.label
       )
+      return jnp.argmax(logits, -1), entropy
+
+    # All images in one pass, told apart afterwards: one shape to compile.
+    every = sets().jobs
+    answers, entropies = jax.device_get(
+      plain(weights(), sets().images[every.position], every)
+    )
+    for index, name in enumerate(sets().groups):
+      jobs, here = group(name), every.group == index
+      answer, entropy = answers[here], entropies[here]
       prefix = "train_" if name.startswith("train/") else ""
       short = name.removeprefix("train/")
       for kind, expected in (
@@ -209,7 +230,7 @@ class ScoreTest(parameterized.TestCase):
         )
 
   def test_all_training_examples_are_the_sum_of_their_kinds(self):
-    out = score(chunk=50)
+    out = scored_by_seven()
     for kind in ("accuracy", "loss"):
       for part in (out.sums, out.counts):
         names = [f"train_{kind}/{k}" for k in ("clean", "mixed", "patch_only")]
@@ -223,12 +244,14 @@ class ScoreTest(parameterized.TestCase):
   @parameterized.parameters(1, 16, 1000)
   def test_the_chunk_changes_nothing(self, chunk):
     # Sums of up to 40 entropies of float32.
-    chex.assert_trees_all_close(score(chunk), score(7), rtol=1e-5, atol=1e-4)
+    chex.assert_trees_all_close(
+      score(chunk), scored_by_seven(), rtol=1e-5, atol=1e-4
+    )
 
   def test_padding_counts_for_nothing(self):
     padded = jax.tree.map(lambda x: np.pad(x, (0, 9)), sets().jobs)
     chex.assert_trees_all_close(
-      score(10, padded), score(10), rtol=1e-5, atol=1e-4
+      score(7, padded), scored_by_seven(), rtol=1e-5, atol=1e-4
     )
 
   def test_without_patches_there_are_the_clean_sets_alone(self):
@@ -268,10 +291,10 @@ class ReestimateTest(absltest.TestCase):
     jobs = jax.tree.map(jnp.asarray, group("train/mixed"))
     params, stats = weights()
     other = jax.tree.map(lambda x: x + 3.0, stats)
-    results = [
-      evaluation.reestimate(setup(), params, s, Data(jobs, shared()))
-      for s in (stats, other)
-    ]
+    run = jax.jit(
+      lambda s: evaluation.reestimate(setup(), params, s, Data(jobs, shared()))
+    )
+    results = [run(s) for s in (stats, other)]
     chex.assert_trees_all_equal(*results)
 
   def test_a_run_is_scored_with_them_where_asked(self):

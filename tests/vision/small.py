@@ -1,11 +1,14 @@
 """Configs of the image experiments at the size of a test."""
 
 import functools
+import pathlib
+import tempfile
 
 from configs import patches as patches_config
 from lro_jax import main
-from lro_jax.core import placement
+from lro_jax.core import metrics, placement
 from lro_jax.core.schema import ConfigDict
+from lro_jax.vision import images
 from lro_jax.vision import task as vision
 from tests import testing
 
@@ -68,3 +71,17 @@ def make_task(config: ConfigDict, devices: int = 1):
 def task(arm="large", devices=1):
   """The Task of an arm, made once."""
   return make_task(run_config(arm), devices)
+
+
+@functools.cache
+def task_of_small_images():
+  """The Task of arm 'large' on the middles, 8 x 8, of the drawn images."""
+  drawn = images.synthetic()
+  content = {name: getattr(drawn, name) for name in ("y_train", "y_test")} | {
+    name: getattr(drawn, name)[:, 12:20, 12:20]
+    for name in ("x_train", "x_test")
+  }
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / "small.npz"
+    path.write_bytes(metrics.npz(content))
+    return make_task(run_config(fields={"data.source": str(path)}))

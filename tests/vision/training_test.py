@@ -36,19 +36,43 @@ def advance(task, compiled, until):
 
 
 @functools.cache
+def slow(arm, devices=1):
+  """An arm at the small rate, and its entry points.
+
+  At a rate of 0.1 training multiplies any rounding by ten every few steps.
+  """
+  config = small.run_config(arm, {"optim.learning_rate": 0.004})
+  task = small.make_task(config, devices)
+  return task, steps.compile_task(task, devices)
+
+
+@functools.cache
 def after_20_steps(arm, devices):
-  task = small.task(arm, devices)
-  return advance(task, steps.compile_task(task, devices), 20)
+  return advance(*slow(arm, devices), 20)
+
+
+@functools.cache
+def in_a_loop(device_loop):
+  """A task whose steps the device, or the host, loops over; entry points.
+
+  Of small images: XLA's CPU gradient convolutions crawl inside a loop.
+  """
+  task = small.task_of_small_images()._replace(device_loop=device_loop)
+  return task, steps.compile_task(task, 1)
+
+
+@functools.cache
+def first_batches():
+  """Batches of the first two epochs."""
+  task = small.task()
+  data, batch = one_seed(task.data), jax.jit(task.batches)
+  return data, [batch(data, jnp.int32(step)) for step in range(8)]
 
 
 class BatchTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    self.task = small.task()
-    self.data = one_seed(self.task.data)
-    self.batches = [
-      self.task.batches(self.data, jnp.int32(step)) for step in range(8)
-    ]
+    self.data, self.batches = first_batches()
 
   def counted(self, batch):
     return np.array(batch.examples["index"])[
@@ -126,13 +150,14 @@ class StepTest(parameterized.TestCase):
   def test_two_steps_are_nesterov_with_coupled_decay(self, arm):
     task, config = small.task(arm), small.run_config(arm)
     data = one_seed(task.data)
-    state = task.init(prng.root_key(0), data)
+    state = jax.jit(task.init)(prng.root_key(0), data)
     rate, decay = config.optim.learning_rate, config.optim.weight_decay
     buffers = jax.tree.map(jnp.zeros_like, state.params)
+    gradient = jax.jit(jax.grad(self.loss(config, arm), has_aux=True))
+    take = jax.jit(task.step)
     for step in range(2):
       batch = task.batches(data, state.step)
-      new, _ = jax.jit(task.step)(state, batch)
-      gradient = jax.jit(jax.grad(self.loss(config, arm), has_aux=True))
+      new, _ = take(state, batch)
       grads, (moved, _) = gradient(
         state.params, state.model_state, batch, state.step
       )
@@ -184,7 +209,7 @@ class StepTest(parameterized.TestCase):
       )
     )
     data = one_seed(task.data)
-    state = task.init(prng.root_key(0), data)
+    state = jax.jit(task.init)(prng.root_key(0), data)
     # Zeros would not show that they are decayed.
     params = jax.tree.map(lambda x: x + 0.25, state.params)
     state = state._replace(params=params)
@@ -205,16 +230,7 @@ class StepTest(parameterized.TestCase):
 class DevicesTest(parameterized.TestCase):
   @parameterized.parameters("large", "small_noise")
   def test_one_and_four_devices_have_the_same_curve(self, arm):
-    # At a rate of 0.1 training multiplies any rounding by ten every few steps.
-    (ours, one), (theirs, four) = (
-      advance(task, steps.compile_task(task, k), 20)
-      for k in (1, 4)
-      for task in [
-        small.make_task(
-          small.run_config(arm, {"optim.learning_rate": 0.004}), k
-        )
-      ]
-    )
+    (ours, one), (theirs, four) = (after_20_steps(arm, k) for k in (1, 4))
     np.testing.assert_allclose(
       [x["loss"] for x in ours], [x["loss"] for x in theirs], rtol=0, atol=1e-4
     )
@@ -227,7 +243,7 @@ class DevicesTest(parameterized.TestCase):
     self.assertEqual(int(one.state.step[0]), 20)
 
   def test_the_noise_moves_the_curve(self):
-    quiet, _ = after_20_steps("small", 1)
+    quiet, _ = after_20_steps("large", 1)
     noisy, _ = after_20_steps("small_noise", 1)
     # Paired: the first step sees the same images and weights; without noise
     # its losses would be equal to the last bit.
@@ -236,8 +252,7 @@ class DevicesTest(parameterized.TestCase):
   def test_one_and_four_devices_score_alike(self):
     readings = []
     for k in (1, 4):
-      task = small.make_task(small.run_config("small"), k)
-      compiled = steps.compile_task(task, k)
+      _, compiled = slow("large", k)
       carry, _ = compiled.advance(compiled.init(), 2, True)
       readings.append(compiled.fetch(compiled.evaluate(carry)).now)
     one, four = readings
@@ -254,7 +269,7 @@ class DevicesTest(parameterized.TestCase):
 class CompilationTest(parameterized.TestCase):
   @parameterized.parameters((False, 1), (True, 1), (False, 4))
   def test_the_step_is_traced_once(self, device_loop, devices):
-    task = small.task("large", devices)._replace(device_loop=device_loop)
+    task, _ = in_a_loop(True) if device_loop else slow("large", devices)
     chex.clear_trace_counter()
     task = task._replace(step=chex.assert_max_traces(task.step, n=1))
     compiled = steps.compile_task(task, devices)
@@ -264,7 +279,7 @@ class CompilationTest(parameterized.TestCase):
     jax.block_until_ready(handle)
 
   def test_the_step_is_compiled_once(self):
-    task = small.task()
+    task, _ = slow("large")
     compiled = steps.compile_task(task, 1)
     carry, _ = compiled.advance(compiled.init(), 1, True)
     with jax.log_compiles(), self.assertNoLogs("jax", "WARNING"):
@@ -272,11 +287,10 @@ class CompilationTest(parameterized.TestCase):
       jax.block_until_ready(handle)
 
   def test_loops_on_device_and_host_agree(self):
-    task = small.task()._replace(device_loop=True)
-    compiled = steps.compile_task(task, 1)
+    _, compiled = in_a_loop(True)
     carry, _ = compiled.advance(compiled.init(), 3, True)
     looped = compiled.fetch(carry).state.params
-    other = steps.compile_task(small.task(), 1)
+    _, other = in_a_loop(False)
     carry, _ = other.advance(other.init(), 3, True)
     chex.assert_trees_all_close(
       other.fetch(carry).state.params,

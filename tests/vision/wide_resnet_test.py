@@ -20,11 +20,17 @@ def net(depth=16, widen_factor=1, num_classes=10):
 
 
 @functools.cache
-def weights(depth=16, widen_factor=1):
-  """Weights and statistics, none of them 0 or 1, of one net."""
-  params, stats = jax.jit(
+def start(depth=16, widen_factor=1):
+  """Weights and statistics of a new net."""
+  return jax.jit(
     lambda key: wide_resnet.init(key, net(depth, widen_factor), IMAGE)
   )(jax.random.key(1))
+
+
+@functools.cache
+def weights(depth=16, widen_factor=1):
+  """Weights and statistics, none of them 0 or 1, of one net."""
+  params, stats = start(depth, widen_factor)
   draw = np.random.default_rng(0)
 
   def moved(path, x):
@@ -157,7 +163,7 @@ class SizeTest(parameterized.TestCase):
 
 class InitTest(parameterized.TestCase):
   def test_variance_of_convolutions_is_two_over_the_fan_out(self):
-    params, stats = wide_resnet.init(jax.random.key(0), net(16, 2), IMAGE)
+    params, stats = start(16, 2)
     for path, x in jax.tree.leaves_with_path(params):
       name = path[-1].key
       if x.ndim == 4:
@@ -183,7 +189,7 @@ class InitTest(parameterized.TestCase):
       self.assertTrue((x == (1.0 if path[-1].key == "var" else 0.0)).all())
 
   def test_layers_are_drawn_apart(self):
-    params, _ = wide_resnet.init(jax.random.key(0), net(16, 1), IMAGE)
+    params, _ = start()
     first = params["group3_block1"]["conv2"]["kernel"].ravel()
     second = params["group3_block2"]["conv2"]["kernel"].ravel()
     correlation = np.corrcoef(first, second)[0, 1]
@@ -241,9 +247,8 @@ class ForwardTest(parameterized.TestCase):
     params, stats = weights(10, 2)
     self.assertIn("shortcut", params["group1_block1"])
     reference = Reference(params, stats, 10, train=train)
-    logits, _ = wide_resnet.apply(
-      net(10, 2), params, stats, self.x, train=train
-    )
+    apply = functools.partial(wide_resnet.apply, net(10, 2), train=train)
+    logits, _ = jax.jit(apply)(params, stats, self.x)
     np.testing.assert_allclose(
       logits, reference.logits(self.x), rtol=0, atol=1e-4
     )
@@ -291,11 +296,12 @@ class ForwardTest(parameterized.TestCase):
 
   def test_bfloat16_activations_keep_float32_logits_and_statistics(self):
     params, stats = weights(10)
-    apply = functools.partial(
-      wide_resnet.apply, net(10), params, stats, self.x, train=True
+    apply = jax.jit(
+      functools.partial(wide_resnet.apply, net(10), train=True),
+      static_argnames="dtype",
     )
-    exact, _ = apply()
-    rough, moved = apply(dtype=jnp.bfloat16)
+    exact, _ = apply(params, stats, self.x)
+    rough, moved = apply(params, stats, self.x, dtype=jnp.bfloat16)
     for leaf in [rough, *jax.tree.leaves(moved)]:
       self.assertEqual(leaf.dtype, jnp.float32)
     difference = float(jnp.abs(rough - exact).max())
@@ -362,7 +368,8 @@ class TorchTest(absltest.TestCase):
     for train in (False, True):
       peer = bench_torch.from_flax(params, stats, net())
       theirs = bench_torch.logits(peer, x, train=train)
-      ours, _ = wide_resnet.apply(net(), params, stats, x, train=train)
+      apply = functools.partial(wide_resnet.apply, net(), train=train)
+      ours, _ = jax.jit(apply)(params, stats, x)
       np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
