@@ -125,19 +125,21 @@ def kappa():
 def plateau():
   """The large rate held for 5 / (eta1 lambda) steps, never annealed.
 
-  |z| = 2 keeps the plateau so low that Q is not learned from it.
+  |z| = 2 keeps the plateau so low that Q is not learned from it. P's size is of
+  no matter here.
   """
   c = only_large(base())
   c.seeds = SEEDS[:4]
+  c.data.dim, c.data.num_train = 120, 40
   c.data.q_norm, c.data.num_test = 2.0, 1
   c.optim.anneal_excess = c.optim.stop_loss = 0.0
-  c.optim.large_learning_rate, c.optim.small_learning_rate = 1.0, 0.001
+  c.optim.large_learning_rate, c.optim.small_learning_rate = 4.0, 0.001
   decays = (3e-5, 6e-5, 1.2e-4)
   c.grid.decay = ConfigDict(
     {
       named(decay): {
         "optim": {"weight_decay": decay},
-        "train": {"max": f"{round(5 / decay)} steps"},
+        "train": {"max": f"{round(5 / (4 * decay))} steps"},
       }
       for decay in decays
     }

@@ -7,26 +7,41 @@ import numpy as np
 
 from lro_jax import bench_device
 from lro_jax.core import config as config_lib
-from lro_jax.core import optim, prng, steps
+from lro_jax.core import cadence, optim, prng, steps
 from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.core.task import Data
 from lro_jax.core.timing import seconds
 from lro_jax.theory import data as data_lib
-from lro_jax.theory import network, reference, settings, structures
+from lro_jax.theory import (
+  instruments,
+  network,
+  reference,
+  settings,
+  structures,
+)
 from lro_jax.theory import problem as problem_lib
 from lro_jax.theory import task as theory
 
+# What a run of so many steps costs more with all instruments than with none.
+INSTRUMENT_STEPS = 10_000
 STANDARD = {"dim": 400, "num_train": 200, "num_hidden": 16384}
 LIMIT_SIZES = (200, 800, 3200)
 WIDE = 65536
 
 
-def run_config(config: ConfigDict, engine: str, **sizes: int) -> ConfigDict:
+def run_config(
+  config: ConfigDict,
+  engine: str,
+  *,
+  measure: str = instruments.NONE,
+  **sizes: int,
+) -> ConfigDict:
   """The first run of a config with one seed that never anneals or stops. Ours.
 
   Args:
     config: the experiment.
     engine: 'network' or 'limit'.
+    measure: which instruments it has.
     **sizes: dim, num_train, num_hidden (of both blocks); the config's own where
       they are missing.
 
@@ -45,6 +60,7 @@ def run_config(config: ConfigDict, engine: str, **sizes: int) -> ConfigDict:
   c.seeds, c.max_seeds = (0,), 0
   c.optim.anneal_excess = c.optim.stop_loss = 0.0
   c.limit.stride, c.data.num_test = 1, 1
+  c.lemmas.measure = measure
   c.data.dim = sizes.get("dim", c.data.dim)
   c.data.num_train = sizes.get("num_train", c.data.num_train)
   if "num_hidden" in sizes:
@@ -53,8 +69,15 @@ def run_config(config: ConfigDict, engine: str, **sizes: int) -> ConfigDict:
   return c
 
 
-def seconds_per_step(config: ConfigDict, *, steps_per_call: int) -> float:
-  """One seed's step inside the compiled loop, in s. Ours."""
+class Costs(NamedTuple):
+  """Seconds of a step inside the compiled loop, and of an evaluation."""
+
+  step: float
+  evaluation: float
+
+
+def costs(config: ConfigDict, *, steps_per_call: int) -> Costs:
+  """What a run's steps and evaluations cost, all its seeds together. Ours."""
   task = theory.make(config, axis_name=None)
   with jax.enable_x64(task.x64):
     compiled = steps.compile_task(task, 1)
@@ -67,7 +90,53 @@ def seconds_per_step(config: ConfigDict, *, steps_per_call: int) -> float:
       )
       jax.block_until_ready(handle)
 
-    return seconds(call) / steps_per_call
+    per_step = seconds(call) / steps_per_call
+    return Costs(
+      per_step,
+      seconds(lambda: jax.block_until_ready(compiled.evaluate(state["carry"]))),
+    )
+
+
+def seconds_per_step(config: ConfigDict, *, steps_per_call: int) -> float:
+  """One seed's step inside the compiled loop, in s. Ours."""
+  return costs(config, steps_per_call=steps_per_call).step
+
+
+def instruments_cost(
+  config: ConfigDict, *, steps_per_call: int
+) -> dict[str, Any]:
+  """What all instruments add to a run's time, before annealing and after. Ours.
+
+  Of `INSTRUMENT_STEPS` steps with the config's own evaluations. Both times are
+  of the same run of the bench, by turns.
+
+  Returns:
+    {"before", "after"}: {"none", "all": seconds, "added": share}.
+  """
+  num_evals = len(
+    cadence.eval_steps(
+      INSTRUMENT_STEPS, per_decade=config.eval.per_decade, every=None
+    )
+  )
+  out = {}
+  # An excess of 9 anneals at the first step, one of 0 never.
+  for phase, excess in (("before", 0.0), ("after", 9.0)):
+    totals = {}
+    for measure in (instruments.NONE, instruments.ALL):
+      c = ConfigDict(config.to_dict())
+      c.lemmas.measure, c.optim.anneal_excess = measure, excess
+      cost = costs(c, steps_per_call=steps_per_call)
+      totals[measure] = (
+        INSTRUMENT_STEPS * cost.step + num_evals * cost.evaluation
+      )
+    added = totals[instruments.ALL] / totals[instruments.NONE] - 1
+    out[phase] = totals | {"added": added}
+    print(
+      f"instruments, {config.engine}, {phase} annealing: {added:+.0%} of a run"
+      f" of {INSTRUMENT_STEPS:,} steps with {num_evals} evaluations",
+      flush=True,
+    )
+  return out
 
 
 class Parts(NamedTuple):
@@ -283,4 +352,11 @@ def run(config: ConfigDict) -> dict[str, Any]:
       )
   if settings.LIMIT in engines:
     out |= limit_table(config)
+  out["instruments"] = {
+    engine: instruments_cost(
+      run_config(config, engine, measure=instruments.ALL),
+      steps_per_call=100,
+    )
+    for engine in sorted(engines)
+  }
   return out

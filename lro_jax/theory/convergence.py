@@ -2,6 +2,8 @@ r"""How fast the net approaches its infinite-width limit: a table over widths.
 
   python -m lro_jax.theory.convergence --config=configs/theory.py:convergence
 
+With --init_stds the table is made for several tau0.
+
 Both engines train on the same problems for a short horizon, noise and decay at
 stationarity. For each width the table gives the root mean square over seeds of
 the largest distance on the training set, max_i |f_network - f_limit|, of
@@ -78,22 +80,27 @@ def slope(widths: Sequence[int], distances: Sequence[float]) -> float:
   return float(np.polyfit(np.log(widths), np.log(distances), 1)[0])
 
 
-def table(run: ConfigDict, widths: Sequence[int]) -> dict[str, Any]:
+def table(
+  run: ConfigDict, widths: Sequence[int], init_std: float | None = None
+) -> dict[str, Any]:
   """The table over widths, one row per width, and the slopes. Ours.
 
   Args:
     run: a run's config; trained to its `train.max`.
     widths: m, for W and V alike.
+    init_std: tau0, in the place of the config's.
 
   Returns:
-    {"rows": [{"m", "signal", "whole"}], "slope_signal", "slope_whole", "scale",
-    the mean largest |f_limit|}.
+    {"rows": [{"m", "signal", "whole"}], "slope_signal", "slope_whole",
+    "init_std", "scale", the mean largest |f_limit|}.
   """
   num_steps = to_steps(run.train.max, steps_per_epoch=1)
 
   def outputs(**fields):
     this = ConfigDict(run.to_dict())
     this.engine = fields["engine"]
+    this.lemmas.measure = "none"
+    this.model.init_std = init_std or this.model.init_std
     this.model.num_hidden = fields.get("m", this.model.num_hidden)
     this.model.num_hidden_v = 0
     theory.validate(this)
@@ -113,6 +120,7 @@ def table(run: ConfigDict, widths: Sequence[int]) -> dict[str, Any]:
     )
   return {
     "rows": rows,
+    "init_std": init_std or run.model.init_std,
     "scale": float(np.abs(limit).max(1).mean()),
     "config": metrics.plain(run.to_dict()),
     "versions": folders.versions(),
@@ -130,14 +138,22 @@ def main() -> None:
     "log2_widths", ["12", "14", "16", "18", "20", "22"], "log2 of m."
   )
 
+  stds = flags.DEFINE_list(
+    "init_stds", [], "tau0, several; the config's own where there is none."
+  )
+
   def run():
     first = config_lib.expand(ConfigDict(config.value), theory.SCHEMA)[0]
-    result = table(first.config, [2 ** int(w) for w in widths.value])
-    print(
-      f"largest |f_limit| {result['scale']:.3f}; slope in log m: signal"
-      f" {result['slope_signal']:.2f}, whole {result['slope_whole']:.2f}"
-    )
+    tables = []
+    for std in [float(s) for s in stds.value] or [first.config.model.init_std]:
+      found = table(first.config, [2 ** int(w) for w in widths.value], std)
+      tables.append(found)
+      print(
+        f"tau0 {std:g}: largest |f_limit| {found['scale']:.3f}; slope in log m:"
+        f" signal {found['slope_signal']:.2f}, whole {found['slope_whole']:.2f}"
+      )
     if out.value:
+      result = tables[0] if len(tables) == 1 else {"tables": tables}
       metrics.write_json(pathlib.Path(out.value), result)
 
   cli.run(

@@ -180,6 +180,16 @@ class AnnealTest(parameterized.TestCase):
     self.assertGreater(len(set(first)), 3)
     self.assertEqual(states.annealed_at.tolist(), first)
 
+  @parameterized.parameters((0.5, 3, 3), (0.5, 9, 6), (-np.inf, 7, 7))
+  def test_closes_at_the_latest_whatever_the_loss(self, threshold, latest, at):
+    tx = optim.anneal_on_loss(threshold, 0.25, latest=latest)
+    state, scales = tx.init(jnp.ones(2)), []
+    for loss in [0.9] * 6 + [0.4] * 6:
+      updates, state = tx.update(jnp.ones(2), state, value=jnp.float32(loss))
+      scales.append(float(updates[0]))
+    self.assertEqual(int(state.annealed_at), at)
+    self.assertEqual(scales, [1.0] * at + [0.25] * (12 - at))
+
   def test_minus_infinity_never_anneals(self):
     state, _ = self.run_losses(np.zeros(12, np.float32), -np.inf)
     self.assertEqual(int(state.annealed_at), NOT_YET)
