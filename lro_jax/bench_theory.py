@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from lro_jax import bench_device
-from lro_jax.core import config as config_lib
 from lro_jax.core import cadence, optim, prng, steps
+from lro_jax.core import config as config_lib
 from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.core.task import Data
 from lro_jax.core.timing import seconds
