@@ -23,9 +23,9 @@ from lro_jax.core.task import NOT_YET, Array, Data, Measurements, Task, latch
 from lro_jax.theory import (
   instruments,
   kernels,
-  lemmas,
   limit_inputs,
   limit_probe,
+  limit_reading,
   measure,
   models,
   settings,
@@ -161,10 +161,6 @@ def make(
     factor = jnp.where(annealed_at == NOT_YET, 1.0, s.anneal_factor)
     return s.learning_rate * factor
 
-  def on_directions(values, direction):
-    """Sums of values, [..., N], by Q's direction, [..., 3]."""
-    return values @ (direction[:, None] == jnp.arange(3)).astype(values.dtype)
-
   def step(state, batch):
     shared, ex = batch.shared, batch.shared["train"]
     inputs = shared["inputs"]
@@ -186,12 +182,12 @@ def make(
     slope = jax.nn.sigmoid(-ex["y"] * seen.f)
     force = ex["weight"] * ex["y"] * slope
     force_p = limit_inputs.of_m1(inputs, force)
-    force_q = on_directions(force * ex["alpha"], ex["direction"])
+    force_q = limit_inputs.on_directions(force * ex["alpha"], ex["direction"])
     # The past meets the noise of its own time: a force for every rate.
     rate_force_p, rate_force_q = force_p, force_q
     if s.act_noise:
       rate_force_p = force_p * kernels.powers(kernel, seen.log_p)
-      rate_force_q = on_directions(
+      rate_force_q = limit_inputs.on_directions(
         kernels.powers(kernel, seen.log_q) * force * ex["alpha"],
         ex["direction"],
       )
@@ -247,36 +243,8 @@ def make(
     )
     return new, {"loss": value}
 
-  def read(state, data, r_p, f, r, g_at) -> lemmas.Reading:
-    """What the instruments are made from."""
-    inputs, ex = data.shared["inputs"], data.shared["train"]
-    mean = measure.mean_loss
-    slope = jax.nn.sigmoid(-ex["y"] * f)
-    force = ex["weight"] * ex["y"] * slope
-    force_p = limit_inputs.of_m1(inputs, force)
-    force_q = on_directions(force * ex["alpha"], ex["direction"])
-    at_one = jnp.sum(kernel.directions, axis=0)
-    return lemmas.Reading(
-      step=state.step,
-      annealed_at=state.annealed_at,
-      rate=rate_of(state.annealed_at),
-      p=jnp.mean(1 - ex["m2"]),
-      q=jnp.mean(1 - ex["m1"]),
-      loss=mean(f, ex, 1.0),
-      loss_m2=mean(f, ex, ex["m2"]),
-      loss_q_only=mean(f, ex, 1 - ex["m1"]),
-      r_loss_m1=mean(r, ex, ex["m1"]),
-      g_at=g_at,
-      rho=jnp.sum(ex["weight"] * slope * ex["m2"]),
-      grad_norm2=force_p @ inputs.gram @ force_p + force_q @ at_one @ force_q,
-      wedge_share=jnp.asarray(2 * jnp.arctan(s.r) / jnp.pi),
-      **limit_probe.readings(
-        state.probe, kernel, inputs, num_p_only, state.sums_p
-      ),
-    )
-
   def evals(state: LimitState, data: Data) -> Measurements:
-    r_p, r, g_at = without_noise(state, data.shared)
+    _, r, g_at = without_noise(state, data.shared)
     ex = data.shared["train"]
     values = {
       "signal_norm2/w": state.probe.norm2_w,
@@ -286,7 +254,21 @@ def make(
     }
     f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
     if chosen:
-      reading = read(state, data, r_p, f, r, g_at)
+      reading = limit_reading.read(
+        state.probe,
+        state.sums_p,
+        data.shared["inputs"],
+        ex,
+        kernel,
+        num_p_only,
+        s,
+        f=f,
+        r=r,
+        g_at=g_at,
+        step=state.step,
+        annealed_at=state.annealed_at,
+        rate=rate_of(state.annealed_at),
+      )
       values |= instruments.measure(chosen, reading, s)
     return measure.measurements(
       f,

@@ -150,6 +150,11 @@ def of_m1(inputs: Inputs, on_examples: Array) -> Array:
   return on_examples.at[inputs.index].get(mode="fill", fill_value=0.0)
 
 
+def on_directions(values: Array, direction: Array) -> Array:
+  """Sums of values, [..., N], by Q's direction, [..., 3]. Ours."""
+  return values @ (direction[:, None] == jnp.arange(3)).astype(values.dtype)
+
+
 def _patches(setting: Setting, x1: np.ndarray) -> np.ndarray:
   """Patches of x1, [s, P, n, d]."""
   if setting.structure != CONV:
