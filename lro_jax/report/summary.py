@@ -31,7 +31,8 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     seed; `by_seed` has the keys of what is quoted, its values {arm: {seed:
     value}}. Where the track asks for curves a cell has "milestones", {arm:
     epochs}, and "curves", {arm: {metric: see `curve`}}; where its runs have
-    instruments, "instruments", {arm: see `instruments.means`}. An experiment
+    instruments, "instruments", {arm: see `instruments.means`}; the experiment
+    then has "statements", what each of them is. An experiment
     with exponents has "exponents", a list of `exponents.as_json`, one with
     infeasible cells "infeasible", {cell: reason}.
   """
@@ -101,6 +102,10 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     "dataset": experiment.runs[0].record["facts"].get("dataset"),
     "exponents": [
       exponents.as_json(f) for f in exponents.findings(experiment, rows)
+    ],
+    "statements": [
+      {name: i[name] for name in ("name", "source", "algorithm", "kind")}
+      for i in instruments.listed(experiment.runs)
     ],
     "infeasible": experiment.record.get("infeasible"),
   }
