@@ -280,7 +280,7 @@ CATALOGUE: tuple[Instrument, ...] = (
   Instrument(
     "C.1",
     "Lemma C.1",
-    "min y g(x2) / |x2| >= 1 / (loss on Q-only)",
+    "min y g(x2) / |x2| >= 1 / (|z| (loss on Q-only))",
     *(LARGE, END, AT_LEAST, lemmas.lemma_c_1),
   ),
   Instrument(

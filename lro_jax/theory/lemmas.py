@@ -346,13 +346,13 @@ def proposition_b_5(x: Reading, s: Setting) -> Measured:
 
 
 def lemma_c_1(x: Reading, s: Setting) -> Measured:
-  """min y g(x2) / |x2| over Q, at least 1 / delta, delta the loss on Q-only.
-
-  (C.1), over |x2|.
+  """min y g(x2) / |x2| over Q, at least 1 / (|z| delta), delta the loss on
+  Q-only. (C.1), over |x2|.
   """
   lengths = s.q_norm * jnp.sqrt(1 + s.r**2 * jnp.array([1.0, 0.0, 1.0]))
   labels = jnp.full(3, -1.0).at[MIDDLE].set(1.0)
-  return Measured(jnp.min(labels * x.g_at / lengths), 1 / x.loss_q_only)
+  bound = 1 / (s.q_norm * x.loss_q_only)
+  return Measured(jnp.min(labels * x.g_at / lengths), bound)
 
 
 def proposition_d_3_share(x: Reading, s: Setting) -> Measured:
