@@ -258,8 +258,8 @@ CATALOGUE: tuple[Instrument, ...] = (
   Instrument(
     "B.3 output",
     "Lemma B.3, (B.9)",
-    "|f_t - N_U_t0(Ubar_t)| <= (sqrt(eta2/eta1) + eps_s) / lambda"
-    " + tau0 log d",
+    "|f_t - N_U_t0(Ubar_t)| <= |x|^2 (sqrt(eta2/eta1) + eps_s) / lambda"
+    " + |x| tau0 log d",
     *(LARGE, AFTER, AT_MOST, lemmas.lemma_b_3_output),
     carries=(MOVED,),
     **_NET,
