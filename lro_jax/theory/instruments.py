@@ -258,7 +258,8 @@ CATALOGUE: tuple[Instrument, ...] = (
   Instrument(
     "B.3 output",
     "Lemma B.3, (B.9)",
-    "|f_t - N_U_t0(Ubar_t)| <= (sqrt(eta2/eta1) + eps_s) / lambda + tau0 log d",
+    "|f_t - N_U_t0(Ubar_t)| <= |x|^2 (sqrt(eta2/eta1) + eps_s) / lambda"
+    " + |x| tau0 log d",
     *(LARGE, AFTER, AT_MOST, lemmas.lemma_b_3_output),
     carries=(MOVED,),
     **_NET,
@@ -279,7 +280,7 @@ CATALOGUE: tuple[Instrument, ...] = (
   Instrument(
     "C.1",
     "Lemma C.1",
-    "min y g(x2) / |x2| >= 1 / (loss on Q-only)",
+    "min y g(x2) / |x2| >= 1 / (|z| (loss on Q-only))",
     *(LARGE, END, AT_LEAST, lemmas.lemma_c_1),
   ),
   Instrument(

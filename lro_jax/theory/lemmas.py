@@ -128,6 +128,11 @@ def _strength(s: Setting) -> float:
   return s.r * s.q_norm**2 / s.num_strides
 
 
+def _length(s: Setting, block: int) -> float:
+  """|x| of what W and V see, up to constants: 1 and |z|."""
+  return (1.0, s.q_norm)[block]
+
+
 def _p_only(x: Reading, s: Setting) -> Array:
   """N p k."""
   return s.num_train * x.p * s.num_strides
@@ -143,9 +148,10 @@ def eps3(s: Setting) -> float:
   return _over(s.dim ** (-1 / 32), s.stop_loss**2)
 
 
-def eps_s(s: Setting, units: Array) -> Array:
-  """eps_s = (1 / (lambda tau0))^(4/3) m^(-1/3). Paper: after Lemma A.8."""
-  return _over(1.0, s.weight_decay * s.init_std) ** (4 / 3) * units ** (-1 / 3)
+def eps_s(s: Setting, units: Array, length: float) -> Array:
+  """eps_s = (|x| / (lambda tau0))^(4/3) m^(-1/3). Paper: after Lemma A.8."""
+  signal = _over(length, s.weight_decay * s.init_std)
+  return signal ** (4 / 3) * units ** (-1 / 3)
 
 
 def least_rest2(gram: Array, target: Array, norm2: Array) -> Array:
@@ -263,8 +269,8 @@ def lemma_b_6(x: Reading, s: Setting) -> Measured:
 
 def proposition_a_2(x: Reading, s: Setting, block: int) -> Measured:
   """Largest row of the gradient against |x| / sqrt(m), |x| being 1 or |z|."""
-  scale = (1.0, s.q_norm)[block]
-  return Measured(x.row_grad[block], scale / jnp.sqrt(x.units[block]))
+  bound = _length(s, block) / jnp.sqrt(x.units[block])
+  return Measured(x.row_grad[block], bound)
 
 
 def proposition_a_3_row(x: Reading, s: Setting, block: int) -> Measured:
@@ -316,18 +322,23 @@ def lemma_b_3_flips(x: Reading, s: Setting, block: int) -> Measured:
   """
   bound = math.sqrt(s.small_learning_rate / s.large_learning_rate)
   if x.units is not None:
-    bound = bound + eps_s(s, x.units[block])
+    bound = bound + eps_s(s, x.units[block], _length(s, block))
   return Measured(x.anneal_flips[block], bound)
 
 
 def lemma_b_3_output(x: Reading, s: Setting) -> Measured:
   """|N_U_t(U_t) - N_U_t0(Ubar_t)|. Paper: (B.9).
 
-  Against the former's bound over lambda, and tau0 log d.
+  Against |x|^2 (the former's bound) / lambda + |x| tau0 log d, |x| being 1 or
+  |z|.
   """
-  share = jnp.maximum(*(lemma_b_3_flips(x, s, block).bound for block in (0, 1)))
-  bound = _over(1.0, s.weight_decay) * share + s.init_std * math.log(s.dim)
-  return Measured(x.anneal_gap, bound)
+  bounds = []
+  for block in (0, 1):
+    length = _length(s, block)
+    share = lemma_b_3_flips(x, s, block).bound
+    noise = length * s.init_std * math.log(s.dim)
+    bounds.append(_over(length**2, s.weight_decay) * share + noise)
+  return Measured(x.anneal_gap, jnp.maximum(*bounds))
 
 
 def lemma_b_4(x: Reading, s: Setting) -> Measured:
@@ -347,13 +358,13 @@ def proposition_b_5(x: Reading, s: Setting) -> Measured:
 
 
 def lemma_c_1(x: Reading, s: Setting) -> Measured:
-  """min y g(x2) / |x2| over Q, at least 1 / delta, delta the loss on Q-only.
-
-  (C.1), over |x2|.
+  """min y g(x2) / |x2| over Q, at least 1 / (|z| delta), delta the loss on
+  Q-only. (C.1), over |x2|.
   """
   lengths = s.q_norm * jnp.sqrt(1 + s.r**2 * jnp.array([1.0, 0.0, 1.0]))
   labels = jnp.full(3, -1.0).at[MIDDLE].set(1.0)
-  return Measured(jnp.min(labels * x.g_at / lengths), 1 / x.loss_q_only)
+  bound = 1 / (s.q_norm * x.loss_q_only)
+  return Measured(jnp.min(labels * x.g_at / lengths), bound)
 
 
 def proposition_d_3_share(x: Reading, s: Setting) -> Measured:
