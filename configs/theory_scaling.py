@@ -314,6 +314,7 @@ def instruments():
   """Every instrument at three values of d, N in proportion, both engines."""
   c = base()
   c.lemmas.measure = "all"
+  c.max_seeds = 4
   cells = {
     f"limit_{dim}": {
       "engine": "limit",
