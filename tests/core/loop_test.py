@@ -137,6 +137,8 @@ class ResumeTest(parameterized.TestCase):
       "--config.checkpoint.minutes=0",
       "--config.eval.every=1 steps",
       "--config.shrink.train.max=60 steps",
+      # Those that a state carries along, so that they are resumed too.
+      "--config.lemmas.measure=4.3 norm,5.2,B.6",
       # One of two arms: no report is due.
       "--only=large/base",
     ]
@@ -145,6 +147,9 @@ class ResumeTest(parameterized.TestCase):
       "NPROC": "16",
       # Compiling is nearly all that so small a run costs.
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+      # What one of the three processes has compiled serves the next.
+      "JAX_COMPILATION_CACHE_DIR": str(base / "cache"),
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     }
 
     errors = base / "errors.txt"

@@ -157,7 +157,7 @@ class DevicesTest(parameterized.TestCase):
       np.testing.assert_array_equal(one.events[name], four.events[name])
 
   def test_one_and_four_devices_agree_after_100_steps(self):
-    cfg = config(NETWORK | {"optim.stop_loss": 0.0})
+    cfg = config(NETWORK | {"optim.stop_loss": 0.0, "lemmas.measure": "all"})
     (one_reading, one), (four_reading, four) = (
       advance(task, steps.compile_task(task, k), 100)
       for k in (1, 4)

@@ -155,7 +155,9 @@ class Past:
 
 class InstrumentsTest(parameterized.TestCase):
   def test_carried_quantities_equal_their_definitions(self):
-    setting, problem, reading, outputs = run(config(**{"seeds": SEEDS}))
+    setting, problem, reading, outputs = run(
+      config(**{"seeds": SEEDS, "lemmas.measure": "all"})
+    )
     values = reading.now.values
     for i in range(len(SEEDS)):
       past = Past(setting, problem, i, {"w": 0.5, "v": 0.5}).run(NUM_STEPS)
@@ -217,9 +219,7 @@ class InstrumentsTest(parameterized.TestCase):
       each = np.logaddexp(0, -past.train.y * np.array(f))
       return each[:, member].mean(1)
 
-    setting, problem, _, _ = run(
-      config(**{"seeds": SEEDS[:1], "lemmas.measure": "none"})
-    )
+    setting, problem, _, _ = run(config(**{"seeds": SEEDS[:1]}))
     past = Past(setting, problem, 0, {"w": 0.5, "v": 0.5}).run(NUM_STEPS)
     of_m2, of_all = losses(past, past.m2), losses(past, slice(None))
     # A step at which the loss on M2 is below all that any loss was before.
@@ -256,7 +256,6 @@ class NoiseTest(parameterized.TestCase):
 
   CONFIG = {
     "seeds": SEEDS,
-    "lemmas.measure": "none",
     "optim.algorithm": "small_noise",
     "optim.small_learning_rate": 1.5,
     "optim.act_noise_steps": 25,
@@ -346,7 +345,6 @@ class ConvolutionTest(parameterized.TestCase):
     cfg = config(
       **{
         "seeds": SEEDS,
-        "lemmas.measure": "none",
         "model.structure": "conv",
         "model.num_strides": k,
       }
@@ -366,9 +364,7 @@ class ConvolutionTest(parameterized.TestCase):
 
 class GroupsTest(parameterized.TestCase):
   def test_p_only_come_first_and_every_example_of_m1_once(self):
-    setting, problem, _, _ = run(
-      config(**{"seeds": SEEDS, "lemmas.measure": "none"})
-    )
+    setting, problem, _, _ = run(config(**{"seeds": SEEDS}))
     inputs, num = limit_inputs.make(setting, problem.train, problem.test)
     for i in range(len(SEEDS)):
       m1 = problem.train.x1[i].any(-1)
