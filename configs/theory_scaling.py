@@ -81,6 +81,7 @@ def kappa():
   like p0: it must make the small rate learn the P-only examples.
   """
   c = base()
+  c.seeds = SEEDS[:6]
   c.data.num_test = 20000
   c.grid.kappa = ConfigDict(
     {
@@ -128,8 +129,8 @@ def plateau():
   |z| = 1/2 and q0 = 0.75 keep the loss derivative near its start, as the law
   wants it: Q is not learned at so low a plateau, and few examples have a P to
   be learned by. A step must turn the patterns by less than Q's angle: eta1
-  lambda is at most 0.15 of r^2. The arm is Algorithm S at the rate eta1, for that one does not
-  anneal.
+  lambda is at most 0.15 of r^2. The arm is Algorithm S at the rate eta1, for
+  that one does not anneal.
   """
   c = base()
   c.arms = ConfigDict({"held": c.arms.small})
@@ -250,6 +251,7 @@ def steps():
 def rates():
   """The small rate from the large one's size down to a thousandth of it."""
   c = base()
+  c.seeds = SEEDS[:4]
   large = c.optim.large_learning_rate
   c.grid.ratio = ConfigDict(
     {
@@ -286,6 +288,7 @@ def rates():
 def anneal():
   """The annealing loss from log 2, at once, down to just above the last one."""
   c = only_large(base())
+  c.seeds = SEEDS[:4]
   c.grid.excess = ConfigDict(
     {
       "field": "optim.anneal_excess",
