@@ -107,6 +107,61 @@ class RefusedConfigTest(RefusedTestCase):
       {"train.max": "3000000000 steps"},
       ("3000000000 steps", "2147483647"),
     ),
+    (
+      "patches_that_do_not_divide",
+      {"model.structure": "conv", "model.num_strides": 7},
+      ("num_strides 7", "data.dim 600", "divisor"),
+    ),
+    (
+      "channels_that_do_not_divide",
+      {"model.structure": "conv", "model.num_strides": 3},
+      ("num_strides 3", "num_hidden 16384", "multiple"),
+    ),
+    (
+      "z_on_one_coordinate",
+      {"model.structure": "conv", "model.num_strides": 600},
+      ("num_strides 600", "two", "lower num_strides"),
+    ),
+    (
+      "limit_without_split",
+      {"model.structure": "general"},
+      ("'general'", "limit engine", "engine 'network'"),
+    ),
+    (
+      "noisy_patches_in_the_limit",
+      {"model.structure": "conv"},
+      ("'small_noise'", "'conv'", "limit engine", "'split'"),
+    ),
+    (
+      "reduced_basis_without_split",
+      {"model.structure": "general", "engine": "network"},
+      ("'reduced'", "'general'", "set 'full'"),
+    ),
+    (
+      "width_of_v_without_split",
+      {
+        "model.structure": "general",
+        "engine": "network",
+        "model.basis": "full",
+        "model.num_hidden_v": 64,
+      },
+      ("num_hidden_v 64", "'general'", "set 0"),
+    ),
+    (
+      "unknown_instrument",
+      {"lemmas.measure": "4.2,B.44"},
+      ("'B.44'", "did you mean", "none"),
+    ),
+    (
+      "instrument_that_the_engine_has_not",
+      {"lemmas.measure": "A.8 flips W"},
+      ("'A.8 flips W'", "'limit'", "4.2"),
+    ),
+    (
+      "instrument_that_the_structure_has_not",
+      {"lemmas.measure": "F.3", "engine": "network"},
+      ("'F.3'", "'split'"),
+    ),
     ("limit_no_angle", {"data.r": 0.0}, ("data.r 0", "limit engine", "r > 0")),
   )
   def test_refused_in_one_sentence(self, fields, words):
