@@ -1,6 +1,7 @@
 """What the instruments' tests share: numbers by hand, and a small net."""
 
-import functools
+import contextlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -120,7 +121,7 @@ class Run(NamedTuple):
   task: Task
   states: list
   logged: list[Measurements]
-  evaluate: functools.partial
+  evaluate: Callable
 
 
 def config(**fields):
@@ -129,13 +130,15 @@ def config(**fields):
   )
 
 
-def compiled(fn):
-  """Under jit, without what takes XLA longer than so small a net runs."""
-  options = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-  }
-  return jax.jit(fn, compiler_options=options)
+@contextlib.contextmanager
+def quick_compilation():
+  """Leaves out what takes XLA longer than so small a net runs."""
+  name = "jax_disable_most_optimizations"
+  jax.config.update(name, True)
+  try:
+    yield
+  finally:
+    jax.config.update(name, False)
 
 
 def first_seed(tree):
@@ -144,10 +147,10 @@ def first_seed(tree):
 
 def run(task: Task, num_steps: int) -> Run:
   """The first seed's path; a loss at stop_loss does not end it."""
-  with jax.enable_x64(task.x64):
+  with jax.enable_x64(task.x64), quick_compilation():
     data, eval_data = first_seed((task.data, task.eval_data))
-    step, evals = compiled(task.step), compiled(task.evals)
-    state = compiled(task.init)(prng.root_key(task.seeds[0]), data)
+    step, evals = jax.jit(task.step), jax.jit(task.evals)
+    state = jax.jit(task.init)(prng.root_key(task.seeds[0]), data)
     states = [state]
     for _ in range(num_steps):
       states.append(step(states[-1], data)[0])
