@@ -126,7 +126,8 @@ class Run(NamedTuple):
 
 def config(**fields):
   return testing.run_config(
-    theory_config.get_config("network"), FIELDS | fields
+    theory_config.get_config("network"),
+    {"lemmas.measure": "all"} | FIELDS | fields,
   )
 
 
