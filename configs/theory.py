@@ -172,8 +172,7 @@ def conv():
 
 def structures():
   """The three structures of the first layer, on one problem, m = 1024."""
-  c = split()
-  c.update(NETWORK)
+  c = network()
   c.data.update(dict(dim=60, num_train=40, num_test=1000, r=0.4))
   c.model.update(dict(num_hidden=1024, num_hidden_v=0, basis="full"))
   c.shrink.model.num_hidden_v = 0

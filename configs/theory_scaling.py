@@ -81,14 +81,14 @@ def kappa():
   like p0: it must make the small rate learn the P-only examples.
   """
   c = base()
-  c.seeds = SEEDS[:6]
-  c.data.num_test = 20000
+  c.seeds = SEEDS[:4]
+  c.data.dim, c.data.num_test = 150, 20000
   c.grid.kappa = ConfigDict(
     {
       named(k): {
         "data": {
           "kappa": min(k, 1.0),
-          "num_train": round(300 / k**2),
+          "num_train": round(150 / k**2),
           "p0": k**2 / 10,
         },
         "optim": {"stop_loss": 0.075 * k**2},
