@@ -47,7 +47,7 @@ def config(engine, structure, measure="all"):
 
 @functools.cache
 def run(engine, structure, measure="all"):
-  task = testing.make_task(config(engine, structure, measure))
+  task = small.make_task(config(engine, structure, measure))
   return small.run(task, NUM_STEPS)
 
 

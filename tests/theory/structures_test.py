@@ -11,7 +11,6 @@ from absl.testing import absltest, parameterized
 from lro_jax.core import prng
 from lro_jax.core.task import Data
 from lro_jax.theory import network, structures
-from tests import testing
 from tests.theory import small
 
 DIM, N, STRIDES, Q_NORM, ROWS = 6, 9, 3, 2.0, (12, 12)
@@ -171,7 +170,7 @@ class MitigationTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.task = testing.make_task(
+    cls.task = small.make_task(
       small.config(
         **{"optim.algorithm": "small_noise", "lemmas.measure": "none"}
       )
