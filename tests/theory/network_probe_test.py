@@ -37,7 +37,7 @@ def anneals_by_loss(task, cfg):
 @functools.cache
 def prepared(algorithm):
   cfg = config(algorithm)
-  task = anneals_by_loss(testing.make_task(cfg), cfg)
+  task = anneals_by_loss(small.make_task(cfg), cfg)
   return cfg, small.run(task, NUM_STEPS)
 
 

@@ -142,6 +142,11 @@ def quick_compilation():
     jax.config.update(name, False)
 
 
+def make_task(config) -> Task:
+  with quick_compilation():
+    return testing.make_task(config)
+
+
 def first_seed(tree):
   return jax.tree.map(lambda x: x[0], tree)
 
