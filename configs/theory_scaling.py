@@ -260,7 +260,7 @@ def rates():
         "limit": {"stride": round(1 / ratio)},
         "train": {"max": f"{20000 + round(2500 / (ratio * large))} steps"},
       }
-      for ratio in (1.0, 0.25, 0.1, 0.03, 0.01, 0.001)
+      for ratio in (1.0, 0.1, 0.01, 0.001)
     }
   )
   shared = dict(x=field("optim.small_learning_rate"), cells="*", kind="curve")
