@@ -11,12 +11,26 @@ from configs import theory as theory_config
 from lro_jax import main
 from lro_jax.core import metrics
 from lro_jax.core.schema import flatten
-from lro_jax.report import collect, summary
+from lro_jax.report import collect, markdown, summary
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = ROOT / "lro_jax" / "results"
 P_ONLY, Q_ONLY = "test_error/p_only", "test_error/q_only"
 PATCHES = "patches_cpu.json"
+RATIO_COLUMNS = {
+  f"{engine}, {arm}": (f"engine={engine}", arm)
+  for engine in ("limit", "network")
+  for arm in ("large", "small")
+}
+RATIO_COLUMNS_OF_D = {
+  f"{engine}, d={d}": (f"size={engine}_{d}", "")
+  for engine, sizes in (
+    ("limit", (150, 300, 600)),
+    ("network", (100, 200, 400)),
+  )
+  for d in sizes
+}
+GRIDS = ("steps", "plateau", "kappa")
 LOG2 = math.log(2)
 
 
@@ -40,6 +54,32 @@ class ReadmeTest(parameterized.TestCase):
     table = summary.as_markdown(load("theory_default.json"), cell)
     self.assertGreater(len(table.splitlines()), 8)
     self.assertIn(table, readme)
+
+  @parameterized.parameters(
+    ("theory_limit.json", "base"),
+    ("theory_conv.json", "structure=conv"),
+  )
+  def test_the_tables_of_the_extensions_are_those_of_their_runs(
+    self, name, cell
+  ):
+    readme = (ROOT / "README.md").read_text()
+    table = summary.as_markdown(load(name), cell)
+    self.assertGreater(len(table.splitlines()), 8)
+    self.assertIn(table, readme)
+
+  def test_the_tables_of_instruments_and_exponents_are_those_of_their_runs(
+    self,
+  ):
+    readme = (ROOT / "README.md").read_text()
+    for table in (
+      markdown.ratios(load("theory_default.json"), RATIO_COLUMNS),
+      markdown.ratios(
+        load("theory_scaling_instruments.json"), RATIO_COLUMNS_OF_D
+      ),
+      markdown.exponents(*(load(f"theory_scaling_{n}.json") for n in GRIDS)),
+    ):
+      self.assertGreater(len(table.splitlines()), 8)
+      self.assertIn(table, readme)
 
   def test_the_table_of_images_is_that_of_the_committed_run(self):
     readme = (ROOT / "README.md").read_text()
@@ -86,6 +126,30 @@ class ReadmeTest(parameterized.TestCase):
   def test_results_come_from_a_commit(self, name):
     commit = load(name)["versions"]["commit"]
     self.assertRegex(commit, "^[0-9a-f]{12}$")
+
+
+class ExtensionsTest(absltest.TestCase):
+  def test_noise_gives_the_small_rate_the_large_rates_order(self):
+    # Theorem F.1: until the noise goes P is learned and Q is not; at the end
+    # Q is, and the errors on P-only are the large rate's.
+    (cell,) = load("theory_limit.json")["cells"]
+    noisy = "small_noise"
+    self.assertLess(of(cell, "anneal", "train_loss/p_only", noisy)[2], LOG2 / 2)
+    self.assertGreater(
+      of(cell, "anneal", "train_loss/q_only", noisy)[1], 0.9 * LOG2
+    )
+    self.assertLess(of(cell, "end", Q_ONLY, noisy)[2], 0.01)
+    _, low, high, num = of(cell, "end", P_ONLY, "small_noise - large")
+    self.assertGreaterEqual(num, 8)
+    self.assertLess(max(abs(low), abs(high)), gap(cell)[1] / 10)
+
+  def test_the_convolutional_net_shows_the_contrast_of_the_split_one(self):
+    for cell in load("theory_conv.json")["cells"]:
+      self.assertLess(of(cell, "anneal", "train_loss/m1", "large")[2], LOG2 / 2)
+      self.assertGreater(
+        of(cell, "anneal", "train_loss/q_only", "large")[1], 0.85 * LOG2
+      )
+      self.assertGreater(gap(cell)[1], 0)
 
 
 class DefaultTest(parameterized.TestCase):
