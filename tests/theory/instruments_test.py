@@ -47,7 +47,7 @@ def config(engine, structure, measure="all"):
 
 @functools.cache
 def run(engine, structure, measure="all"):
-  task = small.make_task(config(engine, structure, measure))
+  task = testing.make_task(config(engine, structure, measure))
   return small.run(task, NUM_STEPS)
 
 
@@ -107,7 +107,7 @@ class ChoiceTest(parameterized.TestCase):
 class PhaseTest(parameterized.TestCase):
   def silent(self, annealed_at):
     """Names whose value or bound is null, at this latch."""
-    with jax.enable_x64(True), small.quick_compilation():
+    with jax.enable_x64(True):
       reading = small.reading(annealed_at=annealed_at)
       found = jax.jit(
         lambda x: instruments.measure(instruments.CATALOGUE, x, small.setting())
@@ -182,7 +182,7 @@ class RunTest(parameterized.TestCase):
   def test_the_record_describes_every_instrument_that_is_logged(self):
     cfg = config(NETWORK, "split", "B.4, 4.2")
     cfg.train.max = "2 steps"
-    with tempfile.TemporaryDirectory() as folder, small.quick_compilation():
+    with tempfile.TemporaryDirectory() as folder:
       record, rows = testing.run(cfg, pathlib.Path(folder))
     facts = {i["name"]: i for i in record["facts"]["instruments"]}
     self.assertEqual(list(facts), ["4.2", "B.4"])

@@ -37,7 +37,7 @@ def anneals_by_loss(task, cfg):
 @functools.cache
 def prepared(algorithm):
   cfg = config(algorithm)
-  task = anneals_by_loss(small.make_task(cfg), cfg)
+  task = anneals_by_loss(testing.make_task(cfg), cfg)
   return cfg, small.run(task, NUM_STEPS)
 
 
@@ -75,7 +75,7 @@ class ReadingsTest(parameterized.TestCase):
     # 18 training and 7 test examples: the last devices have padding.
     cfg, alone = prepared("large")
     task = testing.make_task(cfg, devices=4)
-    with jax.enable_x64(True), small.quick_compilation():
+    with jax.enable_x64(True):
       evaluation = jax.tree.map(
         lambda x: x[:, 0], placement.split_examples(task.eval_data, 4)
       )

@@ -1,6 +1,5 @@
 """What the instruments' tests share: numbers by hand, and a small net."""
 
-import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -131,29 +130,13 @@ def config(**fields):
   )
 
 
-@contextlib.contextmanager
-def quick_compilation():
-  """Leaves out what takes XLA longer than so small a net runs."""
-  name = "jax_disable_most_optimizations"
-  jax.config.update(name, True)
-  try:
-    yield
-  finally:
-    jax.config.update(name, False)
-
-
-def make_task(config) -> Task:
-  with quick_compilation():
-    return testing.make_task(config)
-
-
 def first_seed(tree):
   return jax.tree.map(lambda x: x[0], tree)
 
 
 def run(task: Task, num_steps: int) -> Run:
   """The first seed's path; a loss at stop_loss does not end it."""
-  with jax.enable_x64(task.x64), quick_compilation():
+  with jax.enable_x64(task.x64):
     data, eval_data = first_seed((task.data, task.eval_data))
     step, evals = jax.jit(task.step), jax.jit(task.evals)
     state = jax.jit(task.init)(prng.root_key(task.seeds[0]), data)

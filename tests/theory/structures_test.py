@@ -11,6 +11,7 @@ from absl.testing import absltest, parameterized
 from lro_jax.core import prng
 from lro_jax.core.task import Data
 from lro_jax.theory import network, structures
+from tests import testing
 from tests.theory import small
 
 DIM, N, STRIDES, Q_NORM, ROWS = 6, 9, 3, 2.0, (12, 12)
@@ -78,7 +79,7 @@ def outputs(structure):
       net.seen_of_q(params, directions),
     )
 
-  with jax.enable_x64(True), small.quick_compilation():
+  with jax.enable_x64(True):
     return jax.device_get(jax.jit(compute)())
 
 
@@ -154,7 +155,7 @@ class NoiseTest(parameterized.TestCase):
         (xi, net.noise(prng.step_key(key, t))),
       )
 
-    with jax.enable_x64(True), small.quick_compilation():
+    with jax.enable_x64(True):
       (first, *_), (second, f, (xi, unit)) = jax.device_get(
         [jax.jit(at)(t) for t in (0, 1)]
       )
@@ -170,7 +171,7 @@ class MitigationTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.task = small.make_task(
+    cls.task = testing.make_task(
       small.config(
         **{"optim.algorithm": "small_noise", "lemmas.measure": "none"}
       )
@@ -179,7 +180,7 @@ class MitigationTest(absltest.TestCase):
 
   def step(self, threshold):
     """One step from the start, annealing at this loss."""
-    with jax.enable_x64(True), small.quick_compilation():
+    with jax.enable_x64(True):
       data = small.first_seed(self.task.data)
       start = self.path.states[0]
       opt_state = optax.tree.set(
