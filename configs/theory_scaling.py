@@ -286,13 +286,13 @@ def rates():
 
 
 def anneal():
-  """The annealing loss from log 2, at once, down to just above the last one."""
+  """The annealing loss from log 2, at once, down to where decay holds P."""
   c = only_large(base())
   c.seeds = SEEDS[:4]
   c.grid.excess = ConfigDict(
     {
       "field": "optim.anneal_excess",
-      "values": (0.05, 0.1, 0.14, 0.18, 0.25, 0.35, 0.45, 0.7),
+      "values": (0.1, 0.14, 0.18, 0.25, 0.35, 0.45, 0.55),
     }
   )
   c.exponents.error = exponent(
