@@ -217,7 +217,7 @@ def experiment_record(
   And what the report is to fit over the cells: see `report.exponents`.
   """
   cells = [*(run.cell for run in runs), *infeasible]
-  exponents = config.exponents.to_dict()
+  exponents = config.get("exponents", ConfigDict()).to_dict()
   return {
     "name": config.name,
     "track": config.track,

@@ -37,7 +37,7 @@ class RowsTest(absltest.TestCase):
     run = bench_theory.run_config(config, "network")
     with (
       mock.patch.object(
-        bench_theory, "seconds", side_effect=[8.0, 3.0, 1.0, 40.0, 20.0]
+        bench_theory, "seconds", side_effect=[8.0, 9.0, 3.0, 1.0, 40.0, 20.0]
       ),
       mock.patch.object(bench_device, "seconds", return_value=1.0),
     ):

@@ -127,7 +127,8 @@ def expand(
     UserError: any field of any run is unknown, missing or not allowed.
   """
   for name in EXPERIMENT_FIELDS:
-    if name not in config:
+    # What the report is to fit may be left out.
+    if name not in config and name != "exponents":
       raise UserError(f"Field {name!r} is missing: every config must have it.")
   if not config.arms:
     raise UserError("Field 'arms' is empty: name at least one arm.")
@@ -137,7 +138,8 @@ def expand(
     )
   base = ConfigDict(config.to_dict())
   for name in EXPERIMENT_FIELDS:
-    del base[name]
+    if name in base:
+      del base[name]
   runs = []
   for combination in itertools.product(*_grid_axes(config.grid)):
     cell = ",".join(name for name, _ in combination) or "base"
