@@ -54,7 +54,10 @@ class RunTest(absltest.TestCase):
     }
 
   def test_only_runs_what_fits_and_leaves_the_report_to_the_last(self):
-    self.assertEqual(set(self.written[0]), {f"small/base/{n}" for n in WRITTEN})
+    self.assertEqual(
+      set(self.written[0]),
+      {f"{arm}/base/{n}" for arm in ("small", "small_noise") for n in WRITTEN},
+    )
     self.assertEmpty(self.reports[0])
     self.assertEqual(self.printed[0], "")
 

@@ -390,6 +390,8 @@ def measure(
     found = i.measure(reading, setting)
     speaks = speaks_at.get(i.phase, True)
     for kind, value in zip(("lemma", "bound"), found, strict=True):
+      if isinstance(value, float) and value > jnp.finfo(reading.loss.dtype).max:
+        value = jnp.inf  # no bound at all, and no overflow to warn of
       value = jnp.asarray(value, reading.loss.dtype)
       out[f"{kind}/{i.name}"] = jnp.where(speaks, value, jnp.nan)
   return out
