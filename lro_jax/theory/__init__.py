@@ -3,8 +3,8 @@
 Reading order, and the order in which files may import each other:
 reference, settings, data, problem, models, toolbox, convolution, decomposition,
 regime, structures, measure, lemmas, instruments, arcsine, kernels,
-limit_inputs, limit_probe, limit_reading, limit, network_probe, network, task,
-convergence.
+limit_inputs, limit_probe, limit_reading, limit, network_probe,
+network_reading, network, task, convergence.
 
 Letters, one meaning each in this package (shapes in brackets):
 

@@ -42,6 +42,7 @@ from lro_jax.theory import (
   measure,
   models,
   network_probe,
+  network_reading,
   settings,
   structures,
 )
@@ -113,7 +114,7 @@ def make(
   data = Data(cast(train), shared)
   eval_shared = shared | cast(
     {
-      "p_only_x1": network_probe.p_only_x1(train),
+      "p_only_x1": network_reading.p_only_x1(train),
       # A few examples, whole, on every device.
       "few": {n: train[n][:, :16] for n in ("y", "x1", "alpha", "direction")},
       "q": (train["m1"] == 0).mean(-1).astype(dtype),
@@ -217,11 +218,11 @@ def make(
     f_test = None
     if s.structure == settings.GENERAL:
       f_test = net.output(state.params, heads, test, directions, None)
-    values = network_probe.norms(state.params, state.probe) | {
+    values = network_reading.norms(state.params, state.probe) | {
       "learning_rate": rate(state.opt_state)
     }
     if chosen:
-      reading = network_probe.read(
+      reading = network_reading.read(
         net,
         state,
         data,

@@ -84,7 +84,7 @@ class ReferenceTest(parameterized.TestCase):
       )
       floor = np.log(2) * np.mean(problem.train.x1[0].any(-1) == 0)
       # Between two losses: rounding must not decide.
-    cfg.optim.anneal_excess = float((losses[19] + losses[20]) / 2 - floor)
+      cfg.optim.anneal_excess = float((losses[19] + losses[20]) / 2 - floor)
       setting = settings.resolve(cfg)
       task, compiled, start = compile_from(cfg, setting, problem)
       weights, _, annealed = self.numpy_loop(
