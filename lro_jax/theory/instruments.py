@@ -384,13 +384,14 @@ def measure(
     NaN where the phase is not the statement's.
   """
   annealed = reading.annealed_at != NOT_YET
+  largest = float(jnp.finfo(reading.loss.dtype).max)
   speaks_at = {BEFORE: ~annealed, ANNEALING: ~annealed, AFTER: annealed}
   out = {}
   for i in chosen:
     found = i.measure(reading, setting)
     speaks = speaks_at.get(i.phase, True)
     for kind, value in zip(("lemma", "bound"), found, strict=True):
-      if isinstance(value, float) and value > jnp.finfo(reading.loss.dtype).max:
+      if isinstance(value, float) and value > largest:
         value = jnp.inf  # no bound at all, and no overflow to warn of
       value = jnp.asarray(value, reading.loss.dtype)
       out[f"{kind}/{i.name}"] = jnp.where(speaks, value, jnp.nan)
