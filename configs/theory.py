@@ -74,6 +74,9 @@ def split():
   # Instruments: all, none, or names with commas, as "4.2,B.4".
   c.lemmas = ConfigDict(dict(measure="all"))
   c.train.max = "20000000 steps"
+  # A call of 2,000 steps would be two strides at the small rate: the host's part
+  # of it costs more than they do.
+  c.train.steps_per_call = 100_000
   c.arms = ConfigDict(
     {
       "large": {"optim": {"algorithm": "large"}},
@@ -109,7 +112,7 @@ NETWORK = {
     "anneal_excess": 0.2,
     "stop_loss": 0.25,
   },
-  "train": {"max": "15000 steps"},
+  "train": {"max": "15000 steps", "steps_per_call": 2000},
 }
 
 

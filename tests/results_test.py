@@ -216,6 +216,7 @@ class DefaultTest(parameterized.TestCase):
           ):
             del fields[name]
           fields["train.max"] = "15000000 steps"
+          fields["train.steps_per_call"] = 2000
         self.assertEqual(saved["config"] | cell["config"], fields)
 
 
