@@ -74,8 +74,8 @@ def split():
   # Instruments: all, none, or names with commas, as "4.2,B.4".
   c.lemmas = ConfigDict(dict(measure="all"))
   c.train.max = "20000000 steps"
-  # A call of 2,000 steps would be two strides at the small rate: the host's part
-  # of it costs more than they do.
+  # A call of 2,000 steps would be two strides at the small rate: the host's
+  # part of it costs more than they do.
   c.train.steps_per_call = 100_000
   c.arms = ConfigDict(
     {
