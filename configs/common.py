@@ -35,8 +35,9 @@ def base(name, track):
       every="never",  # or a duration: regular evaluations besides
     )
   )
-  # Saved at the first evaluation after so many minutes.
-  c.checkpoint = ConfigDict(dict(minutes=2.0, keep=2))
+  # Saved after so many minutes, and after so many steps besides, when the
+  # device's call ends; the last `keep` are kept.
+  c.checkpoint = ConfigDict(dict(minutes=2.0, every="never", keep=2))
   c.arms = ConfigDict()  # arm -> overrides
   c.grid = ConfigDict()  # axis -> {field, values} or {value name: overrides}
   c.exponents = ConfigDict()  # name -> what the report fits over cells

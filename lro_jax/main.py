@@ -14,13 +14,22 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
 from lro_jax import presets
-from lro_jax.core import cli, folders, loop, metrics, placement
+from lro_jax.core import (
+  cli,
+  folders,
+  hosts,
+  interrupt,
+  loop,
+  metrics,
+  placement,
+)
 from lro_jax.core import config as config_lib
 from lro_jax.core.config import Run
 from lro_jax.core.progress import Progress, clock
@@ -98,6 +107,8 @@ def run_all(
 ) -> None:
   """Does every run of an experiment, then writes and prints its report. Ours.
 
+  On several hosts all of them call it; the first one writes.
+
   Args:
     config: the experiment.
     workdir: where runs and report go.
@@ -105,6 +116,7 @@ def run_all(
 
   Raises:
     UserError: bad config, or a workdir that is another's or cannot be written.
+    InterruptedRun: the process was told to end, and what it did is saved.
   """
   started = time.monotonic()
   track = track_of(config)
@@ -115,22 +127,37 @@ def run_all(
       f"--only={only} fits no run: the runs are"
       f" {', '.join(run.name for run in runs)}."
     )
+  hosts.must_agree("config", f"{config.to_json(sort_keys=True)} {only}")
   where = {run.name: folders.run_folder(workdir, run) for run in runs}
-  todo = [run for run in chosen if not folders.is_done(where[run.name])]
-  with _freeing_what_never_began([where[run.name] for run in chosen]):
-    record = experiment_record(config, runs, infeasible)
+  record = experiment_record(config, runs, infeasible)
+
+  def prepare():
+    """The names of the runs that are not done; claims their folders."""
     _refuse_to_drop_runs(workdir, record)
     for run in chosen:
       folders.claim(where[run.name], run.config)
+    done = [run for run in chosen if folders.is_done(where[run.name])]
+    return [run.name for run in chosen if run not in done]
+
+  with (
+    interrupt.Watch() as watch,
+    _freeing_what_never_began([where[run.name] for run in chosen]),
+  ):
+    names = hosts.first_says(prepare)
+    todo = [run for run in chosen if run.name in names]
     devices = {
       run.name: placement.num_devices(track.num_devices(run.config))
       for run in todo
     }
-    todo, found = _without_infeasible(
-      todo, lambda run: track.check_data(run.config, devices[run.name])
+    todo, found = hosts.all_do(
+      lambda: _without_infeasible(
+        todo, lambda run: track.check_data(run.config, devices[run.name])
+      )
     )
     infeasible = infeasible | found
-    _write_record(workdir, record | {"infeasible": infeasible})
+    hosts.first_says(
+      lambda: _write_record(workdir, record | {"infeasible": infeasible})
+    )
     if len(todo) < len(chosen):
       logging.info(
         "%d of %d runs are finished already, or infeasible.",
@@ -139,11 +166,23 @@ def run_all(
       )
     for reason in infeasible.values():
       logging.warning("Left out, the rest runs: %s", reason)
-    infeasible |= _run_chosen(todo, where, devices, track)
-  _write_record(workdir, record | {"infeasible": infeasible})
-  left = [run for run in runs if run.cell not in infeasible]
-  if only == "*" or all(folders.is_done(where[run.name]) for run in left):
-    print(page.write(workdir))
+    ended = _run_chosen(todo, where, devices, track, watch)
+    infeasible |= ended.infeasible
+
+  def report():
+    _write_record(workdir, record | {"infeasible": infeasible})
+    left = [run for run in runs if run.cell not in infeasible]
+    if only == "*" or all(folders.is_done(where[run.name]) for run in left):
+      print(page.write(workdir))
+
+  hosts.first_says(report)
+  if ended.elsewhere:
+    logging.warning(
+      "%d runs are under way in other processes, and not in the tables above:"
+      " %s. Give the same command again when they are done.",
+      len(ended.elsewhere),
+      ", ".join(ended.elsewhere),
+    )
   logging.info("All done in %s.", clock(time.monotonic() - started))
 
 
@@ -157,43 +196,84 @@ def _write_record(workdir: pathlib.Path, record: dict) -> None:
     ) from error
 
 
+class Ended(NamedTuple):
+  """How a list of runs went.
+
+  Attributes:
+    infeasible: {cell: reason} of those that proved so.
+    elsewhere: names of those that another process was doing.
+  """
+
+  infeasible: dict[str, str]
+  elsewhere: list[str]
+
+
 def _run_chosen(
   todo: list[Run],
   where: dict[str, pathlib.Path],
   devices: dict[str, int],
   track,
-) -> dict[str, str]:
-  """Trains; returns the cells that proved infeasible, with their reasons."""
+  watch: interrupt.Watch,
+) -> Ended:
+  """Trains; skips what proves infeasible, or what another process does."""
   progress = Progress(len(todo))
   shown: set[str] = set()
-  infeasible: dict[str, str] = {}
+  ended = Ended({}, [])
   for run in todo:
+    if hosts.any_says(watch.asked):
+      raise interrupt.InterruptedRun(f"Told to end before run {run.name}")
     whole = run.cell not in shown and len(shown) < FULL_REPORTS
     if whole:
       shown.add(run.cell)
-    logging.info("%s: %s", run.name, track.describe(run.config, whole=whole))
-    with _one_sentence_when_out_of_memory(run.name, track.MEMORY_FIELDS):
-      try:
-        task = track.make(
-          run.config, axis_name=placement.axis_name(devices[run.name])
-        )
-      except UserError as error:
-        if all(other.cell == run.cell for other in todo):
-          raise
-        infeasible[run.cell] = f"Run {run.name}: {error}"
-        logging.warning("Left out, the rest runs: %s", infeasible[run.cell])
-        continue
-      loop.run(
-        task,
-        run.config,
-        where[run.name],
-        steps_per_epoch=track.steps_per_epoch(run.config),
-        devices=devices[run.name],
-        progress=progress,
-        name=run.name,
+    with contextlib.ExitStack() as stack:
+      free = hosts.first_says(
+        lambda run=run, stack=stack: _take(where[run.name], run, stack)
       )
+      if free is not True:
+        if free:
+          ended.elsewhere.append(run.name)
+          logging.warning("%s is being done by %s: skipped.", run.name, free)
+        progress.skip()
+        continue
+      logging.info("%s: %s", run.name, track.describe(run.config, whole=whole))
+      with _one_sentence_when_out_of_memory(run.name, track.MEMORY_FIELDS):
+        try:
+          task = hosts.all_do(
+            lambda run=run: track.make(
+              run.config, axis_name=placement.axis_name(devices[run.name])
+            )
+          )
+        except UserError as error:
+          if all(other.cell == run.cell for other in todo):
+            raise
+          ended.infeasible[run.cell] = f"Run {run.name}: {error}"
+          logging.warning(
+            "Left out, the rest runs: %s", ended.infeasible[run.cell]
+          )
+          continue
+        loop.run(
+          task,
+          run.config,
+          where[run.name],
+          steps_per_epoch=track.steps_per_epoch(run.config),
+          devices=devices[run.name],
+          progress=progress,
+          name=run.name,
+          told_to_end=lambda: watch.asked,
+        )
   progress.close()
-  return infeasible
+  return ended
+
+
+def _take(
+  folder: pathlib.Path, run: Run, stack: contextlib.ExitStack
+) -> bool | str:
+  """Holds a run's folder: True, or who has it, or '' where it is done."""
+  # Another process may have left the folder to a mended config meanwhile.
+  folders.claim(folder, run.config)
+  if not stack.enter_context(folders.hold(folder)):
+    return folders.holder(folder)
+  return "" if folders.is_done(folder) else True
 
 
 def _refuse_to_drop_runs(workdir: pathlib.Path, record: dict) -> None:
@@ -276,6 +356,31 @@ def main() -> None:
     " every config or of that of --config, and runs nothing.",
   )
 
+  distributed = flags.DEFINE_bool(
+    "distributed",
+    False,
+    "Run over all devices of all hosts, started alike, where TPU pod, Slurm or"
+    " Open MPI says which hosts there are.",
+  )
+  coordinator = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "The same elsewhere: host:port of process 0, with --num_processes and"
+    " --process_id.",
+  )
+  num_processes = flags.DEFINE_integer(
+    "num_processes", None, "How many hosts there are.", lower_bound=1
+  )
+  process_id = flags.DEFINE_integer(
+    "process_id", None, "Which of them this is, from 0.", lower_bound=0
+  )
+  host_timeout = flags.DEFINE_integer(
+    "host_timeout",
+    100,
+    "After so many seconds a host that does not answer is given up.",
+    lower_bound=1,
+  )
+
   def run():
     if diff.value:
       file = config.value and config_flags.get_config_filename(
@@ -283,9 +388,24 @@ def main() -> None:
       )
       print(presets.diff(presets.pair(diff.value), expand, file))
       return
-    run_all(
-      ConfigDict(config.value), pathlib.Path(workdir.value), only=only.value
-    )
+    one = ConfigDict(config.value), pathlib.Path(workdir.value)
+    explicit = (coordinator.value, num_processes.value, process_id.value)
+    given = [x is not None for x in explicit]
+    if any(given) and not all(given):
+      raise UserError(
+        "Got some of --coordinator, --num_processes and --process_id: give all"
+        " three, or --distributed alone where the hosts know each other."
+      )
+    if not (distributed.value or all(given)):
+      run_all(*one, only=only.value)
+      return
+    plan(one[0])  # what is wrong with the config, before the hosts meet
+    status = hosts.guard()
+    if status is not None:
+      sys.exit(status)
+    with hosts.leaving_at_once():
+      hosts.start(*explicit, timeout=host_timeout.value)
+      run_all(*one, only=only.value)
 
   cli.run(
     run,

@@ -1,6 +1,7 @@
 """What both tracks stand on; knows neither.
 
 Reading order, and the order in which files may import each other:
-schema, cli, config, timing, prng, task, schedules, optim, placement, seeds,
-steps, cadence, metrics, folders, checkpoint, progress, loop.
+schema, interrupt, cli, config, timing, prng, task, hosts, schedules, optim,
+placement, seeds, steps, cadence, metrics, rows, folders, checkpoint, saving,
+progress, loop.
 """

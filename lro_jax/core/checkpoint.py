@@ -1,15 +1,16 @@
 """Checkpoints: the whole carry of a run, saved by orbax, verified on read.
 
 A checkpoint holds every array of the device loop - weights, optimiser state,
-latches, stream keys, running sums - and a note: the fingerprint of the config,
-the length of metrics.jsonl, a digest of the arrays and one of the note itself.
-Orbax makes the save atomic; the digests tell a damaged file from a good one.
+latches, stream keys, running sums - and a note, see `core.saving`, with digests
+of the arrays and of the note itself. Orbax makes the save atomic; the digests
+tell a damaged file from a good one.
 """
 
 import hashlib
 import json
 import pathlib
-import time
+import shutil
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from lro_jax.core.folders import put_aside
+from lro_jax.core.schema import UserError
 from lro_jax.core.task import Tree
 
 FOLDER = "checkpoints"
@@ -45,6 +48,12 @@ def fingerprint(config: dict[str, Any]) -> str:
   return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _remove_unfinished(folder: pathlib.Path) -> None:
+  """Removes what a save that was cut short has left."""
+  for path in folder.glob("*orbax-checkpoint-tmp*"):
+    shutil.rmtree(path, ignore_errors=True)
+
+
 class Checkpoints:
   """The checkpoints of one run; a context manager."""
 
@@ -55,10 +64,24 @@ class Checkpoints:
       run_folder: the run's folder.
       keep: how many of the last checkpoints to keep, >= 1.
     """
+    folder = (run_folder / FOLDER).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_unfinished(folder)
+    self.damaged = 0  # how many were put aside
     self._manager = ocp.CheckpointManager(
-      (run_folder / FOLDER).resolve(),
+      folder,
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=keep, enable_async_checkpointing=False
+        max_to_keep=keep,
+        enable_async_checkpointing=False,
+        create=False,
+        # One process writes; the others do not wait for each other here.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+          primary_host=jax.process_index(),
+          active_processes={jax.process_index()},
+          barrier_sync_key_prefix="first",
+        )
+        if jax.process_count() > 1
+        else ocp.options.MultiprocessingOptions(),
       ),
     )
 
@@ -66,35 +89,59 @@ class Checkpoints:
     return self
 
   def __exit__(self, *unused):
+    self.close()
+
+  def close(self) -> None:
+    """Ends orbax's threads."""
     self._manager.close()
 
   def save(self, index: int, tree: Tree, note: dict[str, Any]) -> None:
-    """Saves a NumPy tree and its note under an increasing index."""
+    """Saves a NumPy tree and its note under an increasing index.
+
+    Raises:
+      OSError, ValueError: it could not be written; what was there is kept.
+    """
     # Flattened: orbax then needs no target to give tuples and None back.
     leaves = {f"{i:04d}": x for i, x in enumerate(jax.tree.leaves(tree))}
     note = note | {"digest": digest(tree)}
-    self._manager.save(
-      index,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardSave(leaves),
-        note=ocp.args.JsonSave(note | {"note_digest": fingerprint(note)}),
-      ),
-    )
+    try:
+      self._manager.save(
+        index,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(leaves),
+          note=ocp.args.JsonSave(note | {"note_digest": fingerprint(note)}),
+        ),
+      )
+    except Exception:
+      # On a full disk what was begun takes the room of the next attempt.
+      _remove_unfinished(pathlib.Path(self._manager.directory))
+      raise
 
-  def restore(self, like: Tree) -> Restored | None:
+  def restore(
+    self,
+    like: Tree,
+    *,
+    accept: Callable[[dict[str, Any]], None] = lambda note: None,
+  ) -> Restored | None:
     """The newest checkpoint that is whole, or None. Ours.
 
     Args:
       like: NumPy tree of the expected structure, shapes and types.
+      accept: called with each note before its arrays are read.
 
     Returns:
       The checkpoint. A damaged one is named in the log and put aside, and the
       one before it tried.
+
+    Raises:
+      UserError: what `accept` raised; nothing is put aside.
     """
     leaves, treedef = jax.tree.flatten(like)
     for index in sorted(self._manager.all_steps(), reverse=True):
       try:
-        tree, note = self._read(index, leaves, treedef)
+        tree, note = self._read(index, leaves, treedef, accept)
+      except UserError:
+        raise
       except Exception as error:  # orbax raises many kinds for a damaged file
         reason = str(error).strip().split("\n")[0][:200]
         logging.warning(
@@ -112,27 +159,32 @@ class Checkpoints:
 
   def _put_aside(self, index):
     folder = pathlib.Path(self._manager.directory)
-    (folder / str(index)).rename(
-      folder.parent / f"damaged_checkpoint_{index}_{time.time_ns()}"
+    put_aside(
+      folder / str(index), folder.parent / f"damaged_checkpoint_{index}"
     )
+    self.damaged += 1
     self._manager.reload()
 
-  def _read(self, index, leaves, treedef):
+  def _read(self, index, leaves, treedef, accept):
+    # The note first: whether the arrays are wanted at all stands in it. And a
+    # flipped digit in it is still JSON, and another offset.
+    note = dict(
+      self._manager.restore(
+        index, args=ocp.args.Composite(note=ocp.args.JsonRestore())
+      ).note
+    )
+    if note.pop("note_digest", None) != fingerprint(note):
+      raise ValueError(
+        "its note differs from the digest taken when it was saved"
+      )
+    accept(note)
     abstract = {
       f"{i:04d}": np.zeros_like(np.asarray(x)) for i, x in enumerate(leaves)
     }
     read = self._manager.restore(
       index,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(abstract), note=ocp.args.JsonRestore()
-      ),
+      args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)),
     )
-    # The note first: a flipped digit in it is still JSON, and another offset.
-    note = dict(read.note)
-    if note.pop("note_digest", None) != fingerprint(note):
-      raise ValueError(
-        "its note differs from the digest taken when it was saved"
-      )
     got = [np.asarray(read.state[name]) for name in sorted(read.state)]
     for new, old in zip(got, leaves, strict=True):
       if new.shape != old.shape or new.dtype != old.dtype:

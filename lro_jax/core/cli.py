@@ -12,6 +12,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from lro_jax.core import interrupt
 from lro_jax.core.schema import UserError
 
 # What a field of each flag type may be on the command line.
@@ -62,6 +63,9 @@ def run(
     app.run(lambda argv: main(), flags_parser=parse)
   except UserError as error:
     sys.exit(f"Error: {error}")
+  except interrupt.InterruptedRun as told:
+    print(f"{told}: give the same command again to continue.", file=sys.stderr)
+    sys.exit(interrupt.EXIT_STATUS)
 
 
 def parse_flags(

@@ -1,12 +1,16 @@
 """Run folders: where a run lives, whose it is, whether it has ended."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import platform
 import subprocess
+from collections.abc import Iterator
 from importlib import metadata
 
 import jax
+from absl import logging
 
 import lro_jax
 from lro_jax.core import metrics
@@ -14,6 +18,7 @@ from lro_jax.core.config import Run, differences
 from lro_jax.core.schema import ConfigDict, UserError
 
 DONE, RUNNING = "done", "running"
+LOCK = "lock"
 
 
 def versions() -> dict[str, str]:
@@ -44,6 +49,77 @@ def run_folder(workdir: pathlib.Path, run: Run) -> pathlib.Path:
   return workdir / run.name
 
 
+def put_aside(path: pathlib.Path, name: pathlib.Path | None = None) -> None:
+  """Renames a file or folder that must not be used, nor lost. Ours.
+
+  Args:
+    path: what to rename; nothing happens where it is missing.
+    name: what to call it, 'damaged_<its name>' beside it by default; numbered,
+      for there may be some already.
+  """
+  if not path.exists():
+    return
+  name = name or path.parent / f"damaged_{path.name}"
+  number = 1
+  while (free := name.with_name(f"{name.name}_{number}")).exists():
+    number += 1
+  path.rename(free)
+
+
+@contextlib.contextmanager
+def hold(folder: pathlib.Path) -> Iterator[bool]:
+  """Holds a run folder, so that no other process does its run. Ours.
+
+  The lock is the operating system's: it ends with the process, however that
+  ends. On a network file system it works between hosts as far as that file
+  system has locks (NFS has, most object stores have not).
+
+  Args:
+    folder: the run's folder, which exists.
+
+  Yields:
+    Whether it is ours; False where another process holds it.
+
+  Raises:
+    UserError: the lock cannot be written.
+  """
+  path = folder / LOCK
+  try:
+    file = open(path, "a+")
+  except OSError as error:
+    raise _cannot_write(folder, error) from error
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      yield False
+      return
+    except OSError as error:
+      logging.warning(
+        "%s cannot be locked (%s): see to it that no other process does this"
+        " run.",
+        folder,
+        error.strerror,
+      )
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+    yield True
+
+
+def holder(folder: pathlib.Path) -> str:
+  """Who holds a run folder, in words. Ours."""
+  path = folder / LOCK
+  return (path.read_text() if path.exists() else "") or "another process"
+
+
+def _cannot_write(folder: pathlib.Path, error: OSError) -> UserError:
+  return UserError(
+    f"Cannot write {folder} ({error.strerror}): choose a --workdir you may"
+    " write to, with room on its disk."
+  )
+
+
 def is_done(folder: pathlib.Path) -> bool:
   """Whether the run in this folder has ended. Ours."""
   path = folder / metrics.RUN
@@ -64,10 +140,7 @@ def claim(folder: pathlib.Path, config: ConfigDict) -> None:
     if theirs == ours:
       metrics.write_json(path, ours)
   except OSError as error:
-    raise UserError(
-      f"Cannot write {folder} ({error.strerror}): choose a --workdir you may"
-      " write to, with room on its disk."
-    ) from error
+    raise _cannot_write(folder, error) from error
   if theirs != ours:
     fields = "; ".join(differences(ours, theirs))
     raise UserError(

@@ -11,65 +11,32 @@ import jax
 import numpy as np
 from absl import logging
 
-from lro_jax.core import cadence, checkpoint, folders, metrics, steps
+from lro_jax.core import (
+  cadence,
+  checkpoint,
+  folders,
+  hosts,
+  metrics,
+  rows,
+  saving,
+  steps,
+)
+from lro_jax.core.interrupt import InterruptedRun
 from lro_jax.core.progress import Progress
 from lro_jax.core.schema import ConfigDict, UserError, to_steps
 from lro_jax.core.task import NOT_YET, DivergedError, Task
 
-STATUS_OF_EVENT = {"stop": "stopped", "diverge": "diverged"}
-
-
 AT_MAX_STEPS = "max_steps"
 
 
-class _Log:
-  """Turns Readings into rows of metrics.jsonl, each event once."""
-
-  def __init__(self, writer: metrics.MetricsWriter, task: Task, step, events):
-    self._writer, self._seeds = writer, task.seeds
-    self._names = {at: name for name, at in task.marks.items()}
-    # What has been written: last step and known latches of every seed.
-    self._step, self._events = step, events
-
-  def write(self, reading: steps.Reading) -> None:
-    for i, seed in enumerate(self._seeds):
-      ended = False
-      fresh = sorted(
-        (int(at[i]), name)
-        for name, at in reading.events.items()
-        if at[i] != NOT_YET and self._events[name][i] == NOT_YET
-      )
-      for step, name in fresh:
-        measured = reading.at_events.get(name)
-        values = {} if measured is None else _values(measured, i)
-        self._writer.write(step=step, seed=seed, event=name, values=values)
-        ended |= name in STATUS_OF_EVENT
-      if self._step is None or (reading.step[i] > self._step[i] and not ended):
-        values = _values(reading.now, i)
-        if reading.num_steps[i]:
-          values |= {
-            f"running/{name}": float(total[i] / reading.num_steps[i])
-            for name, total in reading.sums.items()
-          }
-        step = int(reading.step[i])
-        self._writer.write(
-          step=step, seed=seed, event=self._names.get(step), values=values
-        )
-    self._step, self._events = reading.step, reading.events
-
-
-def _values(measured, i: int) -> dict[str, float]:
-  """One seed's metrics: sums divided by counts, and readings."""
-  with np.errstate(divide="ignore", invalid="ignore"):
-    out = {
-      name: float(measured.sums[name][i] / measured.counts[name][i])
-      for name in sorted(measured.sums)
-    }
-  return out | {n: float(v[i]) for n, v in sorted(measured.values.items())}
-
-
 class Result(NamedTuple):
-  """How a run ended: seed -> {'status', 'step', 'events'}; its errors."""
+  """How a run ended.
+
+  Attributes:
+    seeds: seed -> {'status', 'step', 'events'}, of a diverged one also
+      'learning_rate'.
+    diverged: an error for each seed that diverged.
+  """
 
   seeds: dict[int, dict[str, Any]]
   diverged: list[DivergedError]
@@ -80,13 +47,14 @@ def _result(task: Task, last: steps.Reading) -> Result:
   for i, seed in enumerate(task.seeds):
     at = {n: int(v[i]) for n, v in last.events.items() if v[i] != NOT_YET}
     at |= {n: step for n, step in task.marks.items() if step <= last.step[i]}
-    ends = [STATUS_OF_EVENT[n] for n in at if n in STATUS_OF_EVENT]
+    ends = [rows.STATUS_OF_EVENT[n] for n in at if n in rows.STATUS_OF_EVENT]
     seeds[seed] = {
       "status": ends[0] if ends else AT_MAX_STEPS,
       "step": int(last.step[i]),
       "events": at,
     }
     if "diverge" in at:
+      seeds[seed]["learning_rate"] = float(last.learning_rate[i])
       diverged.append(
         DivergedError(
           step=at["diverge"],
@@ -106,163 +74,196 @@ def run(
   devices: int,
   progress: Progress,
   name: str,
-  after_save: Callable[[int], None] = lambda index: None,
+  told_to_end: Callable[[], bool] = lambda: False,
+  after_save: Callable[[int], None] = lambda at: None,
 ) -> Result:
   """Runs a Task until every seed is over, continuing what is there. Ours.
 
   Args:
     task: what to run.
     config: the run's config; read here: `train`, `eval`, `checkpoint`.
-    folder: the run's folder, already claimed.
+    folder: the run's folder, already claimed, and held.
     steps_per_epoch: for durations.
     devices: number of devices the task was made for.
     progress: where to show the progress line.
     name: the run's name.
-    after_save: called with the index of every checkpoint saved; for tests.
+    told_to_end: asked before every call of the device.
+    after_save: called with the step of every checkpoint saved; for tests.
 
   Returns:
     How each seed ended. Diverged seeds are listed, not raised: they are a
     result, and the other seeds went on.
+
+  Raises:
+    UserError: the state that is there cannot be continued, or nothing can be
+      written any more; what was saved and logged is kept.
+    InterruptedRun: it was told to end; its state is saved.
   """
-  with jax.enable_x64(task.x64):
-    return _run(
-      task, config, folder, steps_per_epoch, devices, progress, name, after_save
-    )
+  try:
+    with jax.enable_x64(task.x64):
+      return _run(
+        task,
+        config,
+        folder,
+        steps_per_epoch,
+        devices,
+        progress,
+        name,
+        told_to_end,
+        after_save,
+      )
+  except OSError as error:
+    raise UserError(
+      f"Run {name} cannot write {error.filename or folder} ({error.strerror}):"
+      " its rows and checkpoints till then are kept; make room or make it"
+      " writable, and give the same command again to continue."
+    ) from error
 
 
-def _run(
-  task, config, folder, steps_per_epoch, devices, progress, name, after_save
-):
-  max_steps = to_steps(config.train.max, steps_per_epoch=steps_per_epoch)
+def _schedule(task: Task, config: ConfigDict, steps_per_epoch: int):
+  """The steps at which the run is measured."""
   every = (
     None
     if config.eval.every == "never"
     else to_steps(config.eval.every, steps_per_epoch=steps_per_epoch)
   )
-  schedule = cadence.eval_steps(
-    max_steps,
+  return cadence.eval_steps(
+    to_steps(config.train.max, steps_per_epoch=steps_per_epoch),
     per_decade=config.eval.per_decade,
     every=every,
     marks=task.marks.values(),
   )
-  # Of the data as well: a config names a file, not what is in it.
-  fingerprint = checkpoint.fingerprint(
-    metrics.plain(
-      {"config": config.to_dict()}
-      | {name: task.facts.get(name) for name in ("data", "patches")}
-    )
-  )
+
+
+def _run(
+  task,
+  config,
+  folder,
+  steps_per_epoch,
+  devices,
+  progress,
+  name,
+  told_to_end,
+  after_save,
+):
+  schedule = _schedule(task, config, steps_per_epoch)
+  max_steps = schedule[-1]
+  # Python calls every step by itself where the device must not loop.
+  per_call = config.train.steps_per_call if task.device_loop else 1
   compiled = steps.compile_task(task, devices)
-  record = {
-    "name": name,
-    "status": folders.RUNNING,
-    "versions": folders.versions(),
-    "num_devices": devices,
-    "facts": task.facts,
-    "wall_seconds": 0.0,
-    "resumed": 0,
-  }
-
   carry = compiled.init()
-  start, offset, known = 0, 0, None
   with contextlib.ExitStack() as stack:
-    checkpoints = stack.enter_context(
-      checkpoint.Checkpoints(folder, config.checkpoint.keep)
-    )
-    restored = checkpoints.restore(compiled.fetch(carry))
-    if restored is not None and restored.note["fingerprint"] != fingerprint:
-      raise UserError(
-        f"The checkpoint in {folder} belongs to another config, or to other"
-        " data or patches under the same name: choose another --workdir, or put"
-        " them back."
+    saver = stack.enter_context(
+      saving.Saver(
+        folder, config, task, devices=devices, steps_per_epoch=steps_per_epoch
       )
+    )
+    restored = saver.restore(compiled.fetch(carry))
+    position, last = saving.Position(), None
     if restored is not None:
-      carry = compiled.put(restored.tree)
-      start, offset = restored.note["next"], restored.note["metrics_offset"]
-      known = compiled.fetch(compiled.evaluate(carry))
-      record["wall_seconds"] = restored.note["wall_seconds"]
-      record["resumed"] = restored.note["resumed"] + 1
+      tree, position = restored
+      carry = compiled.put(tree)
+      position = position._replace(resumed=position.resumed + 1)
+      last = compiled.fetch(compiled.evaluate(carry))
       logging.info("%s: continuing from a checkpoint.", name)
-    earlier_seconds, began = record["wall_seconds"], time.monotonic()
-
-    def wall_seconds():
-      return earlier_seconds + time.monotonic() - began
-
-    writer = stack.enter_context(
-      metrics.MetricsWriter(folder / metrics.METRICS, offset)
-    )
-    no_events = collections.defaultdict(
-      lambda: np.full(len(task.seeds), NOT_YET)
-    )
-    log = _Log(
-      writer,
-      task,
-      known.step if known else None,
-      known.events if known else no_events,
-    )
-    for file, content in task.files.items():
-      metrics.write_bytes(folder / file, content)
-    metrics.write_json(folder / metrics.RUN, record)
-    progress.start(name, int(known.step.min()) if known else 0, max_steps)
-    last_save = time.monotonic()
+    record = {
+      "name": name,
+      "status": folders.RUNNING,
+      "versions": folders.versions(),
+      "num_devices": devices,
+      "num_hosts": hosts.count(),
+      "facts": task.facts,
+      "wall_seconds": position.wall_seconds,
+      "resumed": position.resumed,
+    }
+    began = time.monotonic()
+    writer = log = None
+    if hosts.is_first():
+      writer = stack.enter_context(
+        metrics.MetricsWriter(folder / metrics.METRICS, position.metrics_offset)
+      )
+      log = rows.Log(writer, task, position.written)
+      for file, content in task.files.items():
+        metrics.write_bytes(folder / file, content)
+      metrics.write_json(folder / metrics.RUN, record)
+    progress.start(name, int(last.step.min()) if restored else 0, max_steps)
     pending: collections.deque = collections.deque()
-    last = known
+    # Of the device's calls waited for: alike on all hosts, which must go on or
+    # end together.
+    all_over = stop = False
 
     def drain(limit):
-      nonlocal last
+      nonlocal last, all_over, stop
       while len(pending) > limit:
-        item = pending.popleft()
+        item = compiled.fetch(pending.popleft())
         if isinstance(item, steps.Reading):
-          last = compiled.fetch(item)
-          log.write(last)
+          last = item
+          if log:
+            log.write(last)
           _show(progress, last, task.marks)
         else:
-          jax.block_until_ready(item)
+          stop = stop or bool(item.stop)
+        all_over = bool(item.over.all())
 
-    for index in range(start, len(schedule)):
-      target = schedule[index]
-      fresh = True
-      at = schedule[index - 1] if index else 0
-      while at < target:
-        at = min(target, at + config.train.steps_per_call)
-        carry, handle = compiled.advance(carry, at, fresh)
+    def save(index, at):
+      drain(0)
+      saved = saver.save(
+        compiled.fetch(carry),
+        saving.Position(
+          index,
+          at,
+          writer.offset if writer else 0,
+          log.written if log else rows.NOTHING,
+          position.wall_seconds + time.monotonic() - began,
+          position.resumed,
+        ),
+      )
+      if saved:
+        after_save(at)
+      return saved
+
+    for index in range(position.index, len(schedule)):
+      begin, target = schedule[index - 1] if index else 0, schedule[index]
+      at = max(begin, position.at)
+      while at < target and not all_over:
+        fresh = at == begin
+        at = min(target, at + per_call)
+        carry, handle = compiled.call(carry, at, fresh, told_to_end())
         pending.append(handle)
         drain(steps.IN_FLIGHT)
-        fresh = False
+        if at < target and (stop or saver.due(at)):
+          _end_if(stop, save(index, at), name)
       pending.append(compiled.evaluate(carry))
       drain(steps.IN_FLIGHT)
-      minutes = (time.monotonic() - last_save) / 60
-      if minutes >= config.checkpoint.minutes and target < max_steps:
-        drain(0)
-        checkpoints.save(
-          index,
-          compiled.fetch(carry),
-          {
-            "fingerprint": fingerprint,
-            "next": index + 1,
-            "metrics_offset": writer.offset,
-            "wall_seconds": wall_seconds(),
-            "resumed": record["resumed"],
-          },
-        )
-        last_save = time.monotonic()
-        after_save(index)
-      if last is not None and last.over.all():
+      if target < max_steps and (stop or saver.due(target)):
+        _end_if(stop, save(index + 1, target), name)
+      if all_over:
         break
     drain(0)
     result = _result(task, last)
     record |= {
       "status": folders.DONE,
       "seeds": {str(s): v for s, v in result.seeds.items()},
-      "wall_seconds": wall_seconds(),
+      "wall_seconds": position.wall_seconds + time.monotonic() - began,
       "state_digest": checkpoint.digest(compiled.fetch(carry.state)),
-      "metrics_bytes": writer.offset,
+      "metrics_bytes": writer.offset if writer else 0,
     }
-  metrics.write_json(folder / metrics.RUN, record)
+  if hosts.is_first():
+    metrics.write_json(folder / metrics.RUN, record)
   progress.finish(_summary(result))
   for error in result.diverged:
     logging.error("%s: %s", name, error)
   return result
+
+
+def _end_if(stop: bool, saved: bool, name: str) -> None:
+  if stop:
+    raise InterruptedRun(
+      f"Run {name} was told to end and has saved its state"
+      if saved
+      else f"Run {name} was told to end; its state could not be saved, what was"
+      " saved before is kept"
+    )
 
 
 def _show(progress: Progress, reading: steps.Reading, marks) -> None:

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import pathlib
+import uuid
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,17 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """Replaces a file whole: a reader sees the old or the new. Ours."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_suffix(path.suffix + ".partial")
-  with open(partial, "wb") as f:
-    f.write(content)
-    f.flush()
-    os.fsync(f.fileno())
-  os.replace(partial, path)
+  # A name of its own: two processes may write the same file.
+  partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+  try:
+    with open(partial, "wb") as f:
+      f.write(content)
+      f.flush()
+      os.fsync(f.fileno())
+    os.replace(partial, path)
+  except BaseException:
+    partial.unlink(missing_ok=True)
+    raise
 
 
 def npz(content: dict[str, np.ndarray]) -> bytes:
@@ -127,7 +133,8 @@ class MetricsWriter:
       UserError: the file is shorter than `offset`: rows were lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    self._file = open(path, "ab")
+    # Unbuffered: what a full disk refuses is not tried again at the close.
+    self._file = open(path, "ab", buffering=0)
     length = self._file.seek(0, os.SEEK_END)
     if length < offset:
       # Truncating would lengthen it, with zeros for rows.
@@ -148,17 +155,21 @@ class MetricsWriter:
   @property
   def offset(self) -> int:
     """Bytes written so far, all on disk."""
-    self._file.flush()
     os.fsync(self._file.fileno())
     return self._file.tell()
 
   def write(
     self, *, step: int, seed: int, event: str | None, values: dict[str, float]
   ) -> None:
-    """Writes one row."""
+    """Writes one row.
+
+    Raises:
+      OSError: it could not be written whole; a torn line is no row.
+    """
     row = {"step": int(step), "seed": int(seed), "event": event} | plain(values)
-    self._file.write(json.dumps(row).encode() + b"\n")
-    self._file.flush()
+    left = json.dumps(row).encode() + b"\n"
+    while left:
+      left = left[self._file.write(left) :]
 
   def close(self) -> None:
     """Closes the file."""

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lro_jax.core import hosts
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Data, Tree
 
@@ -16,18 +17,32 @@ def num_devices(requested: int) -> int:
   """The number of devices a run uses. Ours.
 
   Args:
-    requested: 0 for all there are.
+    requested: 0 for all there are, of all hosts.
 
   Raises:
-    UserError: more are requested than there are.
+    UserError: more are requested than there are, or, on several hosts, fewer.
   """
-  available = jax.local_device_count()
+  available = jax.device_count()
+  if hosts.count() > 1 and requested not in (0, available):
+    raise UserError(
+      f"Got {requested} device(s) for a run on {hosts.count()} hosts, which"
+      f" have {available}: a run over hosts uses all (train.num_devices 0),"
+      " and the limit engine only one; start hosts by themselves, without"
+      " --distributed or --coordinator, and they share the runs of a workdir."
+    )
   if requested > available:
     raise UserError(
       f"Got train.num_devices {requested}, but this host has {available}"
       f" ({jax.default_backend()}): ask for at most {available}, or 0 for all."
     )
   return requested or available
+
+
+def used_devices(devices: int) -> list[jax.Device]:
+  """The devices of a run: all of all hosts, or the first of this one. Ours."""
+  if hosts.count() > 1:
+    return jax.devices()
+  return jax.local_devices()[:devices]
 
 
 def axis_name(devices: int) -> str | None:

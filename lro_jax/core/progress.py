@@ -37,6 +37,10 @@ class Progress:
     self._name, self._max_steps = name, max_steps
     self._start_step, self._start_time = step, time.monotonic()
 
+  def skip(self) -> None:
+    """A run is done by somebody else."""
+    self._index += 1
+
   def line(self, *, step: int, loss: float, phase: str) -> str:
     """The line for a step of the run that began last."""
     elapsed = time.monotonic() - self._start_time

@@ -123,6 +123,14 @@ def duration() -> Rule:
   )
 
 
+def duration_or_never() -> Rule:
+  """A duration, or 'never'. Ours."""
+  return Rule(
+    "a duration such as '500 steps' or '1 epochs', or 'never'",
+    lambda value: value == "never" or duration().accepts(value),
+  )
+
+
 def to_steps(value: str, *, steps_per_epoch: int) -> int:
   """The whole number of steps in a duration, at least 1. Ours.
 

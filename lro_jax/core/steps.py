@@ -4,8 +4,7 @@ Many updates run in one device loop, so that Python is not met per step. The
 loop is a `lax.while_loop`, not a scan: its length is an argument, so a single
 compilation serves every distance between two evaluations, and it ends by
 itself when all seeds are done. A Task that forbids the device loop has the same
-step called from Python, which asks where the run stands once per call and then
-stays two steps ahead of the device.
+step called from Python, which stays two steps ahead of the device.
 
 Each seed stops at its own exact step: from then on its state is no longer
 replaced. When a latch closes, the state *before* that update is evaluated
@@ -23,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import jax_utils
 
-from lro_jax.core import placement, prng
+from lro_jax.core import hosts, placement, prng
 from lro_jax.core.seeds import each_seed, select
 from lro_jax.core.task import (
   NOT_YET,
@@ -80,15 +79,32 @@ class Reading(NamedTuple):
   num_steps: Array
 
 
+class Handle(NamedTuple):
+  """What to wait on after a call: small, and the same on every host.
+
+  Attributes:
+    step: steps done, int32 [s].
+    over: whether the seed has stopped or diverged, bool [s].
+    stop: whether any host was told to end, bool [].
+  """
+
+  step: Array
+  over: Array
+  stop: Array
+
+
 class Compiled(NamedTuple):
   """A Task's entry points. All trees are on the device(s).
 
   Attributes:
     init: () -> Carry.
-    advance: (Carry, until, fresh) -> (Carry, steps int32 [s]); every seed runs
-      until its step is at least `until`, or it is over; `fresh` empties the
-      running sums first. Donates its first argument; the steps are a handle to
-      wait on.
+    call: (Carry, until, fresh, stop) -> (Carry, Handle); one call of the
+      device: every seed runs until its step is at least `until`, or it is over,
+      but by one step only where the Task forbids the device loop. `fresh`
+      empties the running sums first; `stop` comes back in the handle, of all
+      hosts together. Donates its first argument.
+    advance: (Carry, until, fresh) -> (Carry, Handle); as many calls as it
+      takes to reach `until`.
     evaluate: Carry -> Reading.
     apply: (fn, Carry) -> fn(state, Data) of every seed, [s, ...]; one device.
     fetch: tree of one of the above -> the same in NumPy, one copy.
@@ -96,7 +112,8 @@ class Compiled(NamedTuple):
   """
 
   init: Callable[[], Carry]
-  advance: Callable[[Carry, int, bool], tuple[Carry, Array]]
+  call: Callable[[Carry, int, bool, bool], tuple[Carry, Handle]]
+  advance: Callable[[Carry, int, bool], tuple[Carry, Handle]]
   evaluate: Callable[[Carry], Reading]
   apply: Callable[[Callable[[Tree, Data], Tree], Carry], Tree]
   fetch: Callable[[Tree], Tree]
@@ -176,10 +193,11 @@ def compile_task(task: Task, devices: int) -> Compiled:
   Args:
     task: the Task; with more than one device it must have been made with
       `axis_name(devices)`.
-    devices: how many of the local devices to use.
+    devices: how many devices to use: of this host, or all of all hosts.
 
   Returns:
-    The entry points. Call them inside `jax.enable_x64(task.x64)`.
+    The entry points. On several hosts each makes the same calls in the same
+    order. Call them inside `jax.enable_x64(task.x64)`.
   """
   axis = placement.axis_name(devices)
   body = one_step(task, axis)
@@ -209,11 +227,17 @@ def compile_task(task: Task, devices: int) -> Compiled:
     )
     return carry._replace(sums=sums, num_steps=num_steps)
 
-  def advance_once(carry, data, eval_data, until, fresh):
-    carry = body(emptied(carry, fresh), data, eval_data, until)
-    return carry, carry.state.step + 0
+  def handle_of(carry, stop):
+    if axis is not None:
+      stop = jax.lax.pmax(stop, axis)
+    # Copies: the carry is donated to the next call.
+    return Handle(carry.state.step + 0, is_over(carry.state), stop | False)
 
-  def advance(carry, data, eval_data, until, fresh):
+  def forward_once(carry, data, eval_data, until, fresh, stop):
+    carry = body(emptied(carry, fresh), data, eval_data, until)
+    return carry, handle_of(carry, stop)
+
+  def forward_until(carry, data, eval_data, until, fresh, stop):
 
     def running(c):
       return jnp.any(~is_over(c.state) & (c.state.step < until))
@@ -223,7 +247,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
       lambda c: body(c, data, eval_data, until),
       emptied(carry, fresh),
     )
-    return carry, carry.state.step + 0
+    return carry, handle_of(carry, stop)
 
   def evaluate(carry, eval_data):
     state = carry.state
@@ -238,33 +262,44 @@ def compile_task(task: Task, devices: int) -> Compiled:
       num_steps=carry.num_steps,
     )
 
-  forward = advance if task.device_loop else advance_once
+  forward = forward_until if task.device_loop else forward_once
   if devices == 1:
     data, eval_data = jax.device_put((task.data, task.eval_data))
     run_init, run_evaluate = jax.jit(init), jax.jit(evaluate)
-    run_advance = jax.jit(forward, donate_argnums=0)
+    run_forward = jax.jit(forward, donate_argnums=0)
     fetch, put = placement.to_numpy, placement.to_device
   else:
-    used = jax.local_devices()[:devices]
+    used = placement.used_devices(devices)
+    here = [d for d in used if d.process_index == jax.process_index()]
     pmap = functools.partial(jax.pmap, axis_name=axis, devices=used)
-    sharded = jax.pmap(lambda x: x, devices=used)
-    data, eval_data = sharded(
-      (
-        placement.split_examples(task.data, devices),
-        placement.split_examples(task.eval_data, devices),
+    data, eval_data = jax.pmap(lambda x: x, devices=used)(
+      hosts.local_rows(
+        (
+          placement.split_examples(task.data, devices),
+          placement.split_examples(task.eval_data, devices),
+        )
       )
     )
     run_init, run_evaluate = pmap(init), pmap(evaluate)
-    run_advance = pmap(forward, in_axes=(0, 0, 0, None, None), donate_argnums=0)
+    run_forward = pmap(
+      forward, in_axes=(0, 0, 0, None, None, None), donate_argnums=0
+    )
 
     def fetch(tree):
       return placement.to_numpy(jax_utils.unreplicate(tree))
 
     def put(tree):
-      return jax_utils.replicate(placement.to_device(tree), used)
+      return jax_utils.replicate(placement.to_device(tree), here)
 
-  def call(carry, until, fresh):
-    return run_advance(carry, data, eval_data, np.int32(until), np.bool_(fresh))
+  def call(carry, until, fresh, stop=False):
+    return run_forward(
+      carry,
+      data,
+      eval_data,
+      np.int32(until),
+      np.bool_(fresh),
+      np.bool_(stop),
+    )
 
   def call_for_each_step(carry, until, fresh):
     handles: collections.deque = collections.deque()
@@ -281,6 +316,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
 
   return Compiled(
     init=lambda: run_init(data, eval_data),
+    call=call,
     advance=call if task.device_loop else call_for_each_step,
     evaluate=lambda carry: run_evaluate(carry, eval_data),
     apply=lambda fn, carry: jax.jit(each_seed(fn, len(seeds)))(

@@ -56,11 +56,9 @@ SCHEMA = {
   "train.steps_per_call": integer(1),
   "train.num_devices": integer(0),
   "eval.per_decade": integer(0, 1000),
-  "eval.every": schema.Rule(
-    "a duration such as '500 steps', or 'never'",
-    lambda v: v == "never" or schema.duration().accepts(v),
-  ),
+  "eval.every": schema.duration_or_never(),
   "checkpoint.minutes": real(0),
+  "checkpoint.every": schema.duration_or_never(),
   "checkpoint.keep": integer(1),
 }
 

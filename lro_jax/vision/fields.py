@@ -86,14 +86,12 @@ SCHEMA = {
   "train.steps_per_call": integer(1),
   "train.num_devices": integer(0),
   "eval.per_decade": integer(0, 1000),
-  "eval.every": Rule(
-    "a duration such as '1 epochs', or 'never'",
-    lambda v: v == "never" or _is_duration(v),
-  ),
+  "eval.every": schema.duration_or_never(),
   "eval.batch_size": integer(1),
   "eval.num_train": integer(1),
   "eval.num_probe": integer(1),
   "eval.reestimate_batch_norm": _yes_or_no(),
   "checkpoint.minutes": real(0),
+  "checkpoint.every": schema.duration_or_never(),
   "checkpoint.keep": integer(1),
 }

@@ -31,7 +31,7 @@ def tree(seed):
 
 def note(seed):
   return {
-    "fingerprint": f"of {seed}",
+    "about": f"of {seed}",
     "next": seed + 1,
     "metrics_offset": 100 * seed,
     "wall_seconds": 1 / (3 + seed),
