@@ -28,3 +28,28 @@ hypothesis.settings.register_profile(
   suppress_health_check=[hypothesis.HealthCheck.differing_executors],
 )
 hypothesis.settings.load_profile("lro_jax")
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _figures(request):
+  # For `testing.figure`: user properties reach the summary from any worker.
+  if request.instance is not None:
+    told = request.node.user_properties
+    request.instance.tell_figure = lambda text: told.append(("figure", text))
+
+
+def pytest_terminal_summary(terminalreporter):
+  """Prints what tests have measured."""
+  lines = [
+    text
+    for reports in terminalreporter.stats.values()
+    for report in reports
+    if getattr(report, "when", "") == "call"
+    for name, text in report.user_properties
+    if name == "figure"
+  ]
+  if lines:
+    terminalreporter.section("figures")
+    terminalreporter.write_line("\n".join(lines))

@@ -46,6 +46,11 @@ def no_figures():
   return mock.patch.object(figures, "draw", return_value=[])
 
 
+def figure(case, text: str) -> None:
+  """Has a line printed when the whole suite has run: what a test measured."""
+  case.tell_figure(text)
+
+
 def set_fields(config: ConfigDict, fields: dict) -> ConfigDict:
   """`config` with fields set by dotted name."""
   for name, value in fields.items():

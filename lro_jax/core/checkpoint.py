@@ -6,8 +6,10 @@ of the arrays and of the note itself. Orbax makes the save atomic; the digests
 tell a damaged file from a good one.
 """
 
+import errno
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -18,11 +20,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from lro_jax.core import packing
 from lro_jax.core.folders import put_aside
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Tree
 
 FOLDER = "checkpoints"
+# The one array that orbax sees: it takes its time for each.
+PACKED = "arrays"
+# A save begins where this many times its size, and some bytes, are free.
+ROOM, SPARE = 1.5, 1 << 16
 
 
 class Restored(NamedTuple):
@@ -101,20 +108,24 @@ class Checkpoints:
     Raises:
       OSError, ValueError: it could not be written; what was there is kept.
     """
-    # Flattened: orbax then needs no target to give tuples and None back.
-    leaves = {f"{i:04d}": x for i, x in enumerate(jax.tree.leaves(tree))}
+    packed = packing.pack(jax.tree.leaves(tree))
     note = note | {"digest": digest(tree)}
+    folder = pathlib.Path(self._manager.directory)
+    # Asked beforehand: tensorstore answers a full disk with a stack trace per
+    # file, from threads of its own.
+    if shutil.disk_usage(folder).free < ROOM * packed.nbytes + SPARE:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     try:
       self._manager.save(
         index,
         args=ocp.args.Composite(
-          state=ocp.args.StandardSave(leaves),
+          state=ocp.args.StandardSave({PACKED: packed}),
           note=ocp.args.JsonSave(note | {"note_digest": fingerprint(note)}),
         ),
       )
     except Exception:
       # On a full disk what was begun takes the room of the next attempt.
-      _remove_unfinished(pathlib.Path(self._manager.directory))
+      _remove_unfinished(folder)
       raise
 
   def restore(
@@ -178,20 +189,16 @@ class Checkpoints:
         "its note differs from the digest taken when it was saved"
       )
     accept(note)
-    abstract = {
-      f"{i:04d}": np.zeros_like(np.asarray(x)) for i, x in enumerate(leaves)
-    }
+    size = sum(np.asarray(x).nbytes for x in leaves)
     read = self._manager.restore(
       index,
-      args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)),
+      args=ocp.args.Composite(
+        state=ocp.args.StandardRestore({PACKED: np.zeros(size, np.uint8)})
+      ),
     )
-    got = [np.asarray(read.state[name]) for name in sorted(read.state)]
-    for new, old in zip(got, leaves, strict=True):
-      if new.shape != old.shape or new.dtype != old.dtype:
-        raise ValueError(
-          f"an array is {new.dtype}{new.shape}, not as this run's"
-        )
-    tree = treedef.unflatten(got)
+    tree = treedef.unflatten(
+      packing.unpack(np.asarray(read.state[PACKED]), leaves)
+    )
     if digest(tree) != note["digest"]:
       raise ValueError(
         "its bytes differ from the digest taken when it was saved"

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from lro_jax.core import packing
 from lro_jax.core.interrupt import InterruptedRun
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Tree
@@ -170,16 +171,8 @@ def from_first(leaves: list[np.ndarray]) -> list[np.ndarray]:
   if count() == 1:
     return leaves
   # As bytes: hosts are summed over, and -0.0 + 0.0 is not -0.0.
-  flat = [np.ascontiguousarray(x).reshape(-1).view(np.uint8) for x in leaves]
-  whole = multihost_utils.broadcast_one_to_all(
-    np.concatenate([np.zeros(0, np.uint8), *flat])
-  )
-  ends = np.cumsum([len(x) for x in flat])
-  parts = np.split(np.asarray(whole), ends[:-1])
-  return [
-    part.copy().view(x.dtype).reshape(x.shape)
-    for part, x in zip(parts, leaves, strict=True)
-  ]
+  packed = multihost_utils.broadcast_one_to_all(packing.pack(leaves))
+  return packing.unpack(np.asarray(packed), leaves)
 
 
 def local_rows(tree: Tree) -> Tree:

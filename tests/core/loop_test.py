@@ -2,13 +2,8 @@
 
 import functools
 import json
-import os
 import pathlib
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -124,75 +119,6 @@ class ResumeTest(parameterized.TestCase):
       again, _ = testing.run(cfg, cut)
     self.assertIn("cannot be used", "".join(log.output))
     self.assertEqual(again["state_digest"], record["state_digest"])
-
-  @parameterized.parameters("limit", "network")
-  def test_sigkill_and_the_same_command_again(self, preset):
-    base = pathlib.Path(tempfile.mkdtemp())
-    command = [
-      sys.executable,
-      "-m",
-      "lro_jax.main",
-      f"--config=configs/theory.py:{preset}",
-      "--config.smoke",
-      "--config.checkpoint.minutes=0",
-      "--config.eval.every=1 steps",
-      "--config.shrink.train.max=60 steps",
-      # Those that a state carries along, so that they are resumed too.
-      "--config.lemmas.measure=4.3 norm,5.2,B.6",
-      # One of two arms: no report is due.
-      "--only=large/base",
-    ]
-    env = os.environ | {
-      "JAX_PLATFORMS": "cpu",
-      "NPROC": "16",
-      # Compiling is nearly all that so small a run costs.
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-      # What one of the three processes has compiled serves the next.
-      "JAX_COMPILATION_CACHE_DIR": str(base / "cache"),
-      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-    }
-
-    errors = base / "errors.txt"
-
-    def start(workdir):
-      with open(errors, "ab") as f:
-        process = subprocess.Popen(
-          [*command, f"--workdir={workdir}"],
-          cwd=ROOT,
-          env=env,
-          stdout=subprocess.DEVNULL,
-          stderr=f,
-        )
-      self.addCleanup(process.wait)
-      self.addCleanup(process.kill)
-      return process
-
-    def end(process):
-      self.assertEqual(process.wait(240), 0, errors.read_text())
-
-    whole, cut = (base / name / "large" / "base" for name in ("whole", "cut"))
-    process = start(base / "cut")
-    saved = cut / checkpoint.FOLDER
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and process.poll() is None:
-      if saved.exists() and any(
-        p.name.isdigit() and int(p.name) > 2 for p in saved.iterdir()
-      ):
-        break
-      time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    self.assertEqual(process.wait(), -signal.SIGKILL, errors.read_text())
-    self.assertFalse(folders.is_done(cut))
-    uninterrupted, again = start(base / "whole"), start(base / "cut")
-    end(uninterrupted)
-    end(again)
-    self.assertEqual(
-      (whole / metrics.METRICS).read_bytes(),
-      (cut / metrics.METRICS).read_bytes(),
-    )
-    records = [metrics.read_json(x / metrics.RUN) for x in (whole, cut)]
-    self.assertEqual(*(r["state_digest"] for r in records))
-    self.assertEqual([r["resumed"] for r in records], [0, 1])
 
 
 class LogTest(absltest.TestCase):

@@ -47,8 +47,9 @@ class Kill(absltest.TestCase):
     if moment == "save":
       after = draw.randrange(4)
       processes.wait_until(
-        lambda: len(processes.saved(run)) >= min(after, 2)
-        and processes.saving(run),
+        lambda: (
+          len(processes.saved(run)) >= min(after, 2) and processes.saving(run)
+        ),
         process,
       )
     elif moment == "between":
@@ -59,7 +60,8 @@ class Kill(absltest.TestCase):
     process.send(signal.SIGKILL)
     status = process.wait()
     self.assertIn(status, (0, -signal.SIGKILL), process.output)
-    return workdir, status != 0 and ("save" if processes.saving(run) else "else")
+    when = "save" if processes.saving(run) else "else"
+    return workdir, status != 0 and when
 
   def check(self, name, devices, count, seed):
     """Kills `count` runs of a kind and continues each; what was met."""

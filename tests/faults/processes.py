@@ -16,6 +16,8 @@ import tempfile
 import threading
 import time
 
+import jax
+
 from lro_jax.core import checkpoint, folders, metrics
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -109,7 +111,8 @@ class Zygote:
         # Compiling is nearly all that so small runs cost; what one process has
         # compiled serves the next.
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_COMPILATION_CACHE_DIR": str(self.scratch / "cache"),
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir
+        or str(self.scratch / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         "PYTHONWARNINGS": "ignore",
       },

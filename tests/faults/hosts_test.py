@@ -1,0 +1,187 @@
+"""Two processes on one machine as two hosts, four virtual devices each."""
+
+import json
+import signal
+import socket
+import time
+
+import pytest
+from absl.testing import absltest, parameterized
+
+from lro_jax.core import interrupt, metrics
+from tests import testing
+from tests.faults import processes, small_runs
+
+# In s: a host that does not answer is given up then.
+TIMEOUT = 10
+
+
+def free_port() -> int:
+  with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    return s.getsockname()[1]
+
+
+class HostsTestCase(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.zygote = self.enterContext(processes.Zygote())
+
+  def start(self, arguments, workdir, ids=(0, 1)):
+    """Two hosts of one command."""
+    port = free_port()
+    return [
+      self.zygote.start(
+        *arguments,
+        f"--workdir={workdir}",
+        f"--coordinator=127.0.0.1:{port}",
+        "--num_processes=2",
+        f"--process_id={i}",
+        f"--host_timeout={TIMEOUT}",
+        devices=4,
+      )
+      for i in ids
+    ]
+
+  def both(self, arguments, workdir, status=0):
+    """Runs both to their end; what they printed."""
+    pair = self.start(arguments, workdir)
+    for process in pair:
+      self.assertEqual(process.wait(), status, process.output)
+    return [process.output for process in pair]
+
+
+def rows_of(run):
+  return metrics.read_metrics(run / metrics.METRICS)
+
+
+class TwoHostsTest(HostsTestCase):
+  @parameterized.parameters("network", "images")
+  def test_two_hosts_equal_one_with_eight_devices(self, name):
+    small = small_runs.ALL[name]
+    one, two = self.zygote.scratch / "one", self.zygote.scratch / "two"
+    alone = self.zygote.run(*small.arguments, f"--workdir={one}", devices=8)
+    self.assertEqual(alone.wait(), 0, alone.output)
+    self.both(small.arguments, two)
+    record = metrics.read_json(two / small.folder / metrics.RUN)
+    self.assertEqual((record["num_hosts"], record["num_devices"]), (2, 8))
+    ours, theirs = (rows_of(w / small.folder) for w in (one, two))
+    self.assertEqual(len(ours), len(theirs))
+    largest = 0.0
+    for a, b in zip(ours, theirs, strict=True):
+      self.assertEqual(a.keys(), b.keys())
+      for key in a:
+        if isinstance(a[key], float):
+          largest = max(largest, abs(a[key] - b[key]) / max(1, abs(a[key])))
+        else:
+          self.assertEqual(a[key], b[key], key)
+    # Sums over devices in another order: float32, some tens of steps.
+    self.assertLess(largest, 1e-4)
+    testing.figure(
+      self, f"{name}: two hosts differ from one by {largest:.1e} at most"
+    )
+
+  def test_one_dies_and_the_other_says_so_and_both_continue(self):
+    small = small_runs.NETWORK
+    whole, cut = self.zygote.scratch / "whole", self.zygote.scratch / "cut"
+    self.both(small.arguments, whole)
+    first, second = self.start(small.arguments, cut)
+    processes.wait_until(
+      lambda: len(processes.saved(cut / small.folder)) > 1, first
+    )
+    second.kill_all()
+    began = time.monotonic()
+    self.assertEqual(first.wait(), 1, first.output)
+    waited = time.monotonic() - began
+    self.assertIn("Error: another host has ended", first.output)
+    # The coordinator looks once in a timeout, and JAX has its own patience.
+    self.assertLess(waited, 6 * TIMEOUT)
+    self.both(small.arguments, cut)
+    self.assertEqual(*(processes.facts(w / small.folder) for w in (whole, cut)))
+    record = metrics.read_json(cut / small.folder / metrics.RUN)
+    self.assertEqual(record["resumed"], 1)
+    testing.figure(
+      self, f"a host died: the other ended {waited:.0f} s later, and says why"
+    )
+
+  def test_a_signal_to_one_ends_both_at_the_same_step(self):
+    small = small_runs.NETWORK
+    cut = self.zygote.scratch / "cut"
+    pair = self.start(
+      (
+        *small.arguments,
+        "--config.checkpoint.minutes=1000",
+        "--config.eval.every=never",
+        "--config.shrink.train.max=4000 steps",
+      ),
+      cut,
+    )
+    rows = cut / small.folder / metrics.METRICS
+    processes.wait_until(
+      lambda: rows.exists() and rows.stat().st_size > 0, pair[0]
+    )
+    pair[1].send(signal.SIGTERM)
+    for process in pair:
+      self.assertEqual(process.wait(), interrupt.EXIT_STATUS, process.output)
+      self.assertIn("has saved its state", process.output)
+    self.assertLen(processes.saved(cut / small.folder), 1)
+
+
+class MistakesTest(HostsTestCase):
+  def refused(self, process, *words):
+    self.assertEqual(process.wait(), 1, process.output)
+    self.assertNotIn("Traceback", process.output)
+    errors = [
+      line for line in process.output.splitlines() if line.startswith("Error: ")
+    ]
+    self.assertLen(errors, 1, process.output)
+    for word in words:
+      self.assertIn(word, errors[0])
+
+  def test_the_limit_engine_has_one_device(self):
+    workdir = self.zygote.scratch / "limit"
+    for process in self.start(small_runs.LIMIT.arguments, workdir):
+      self.refused(process, "on 2 hosts", "start hosts by themselves")
+
+  def test_hosts_that_were_started_differently(self):
+    workdir = self.zygote.scratch / "differ"
+    port = free_port()
+    pair = [
+      self.zygote.start(
+        *small_runs.NETWORK.arguments,
+        f"--config.data.r={0.2 + i}",
+        f"--workdir={workdir}",
+        f"--coordinator=127.0.0.1:{port}",
+        "--num_processes=2",
+        f"--process_id={i}",
+        f"--host_timeout={TIMEOUT}",
+        devices=4,
+      )
+      for i in (0, 1)
+    ]
+    for process in pair:
+      self.refused(process, "Host 1 was started with another config")
+
+  def test_a_host_that_never_comes(self):
+    (process,) = self.start(
+      small_runs.NETWORK.arguments, self.zygote.scratch / "alone", ids=(1,)
+    )
+    self.assertEqual(process.wait(), 1, process.output)
+    self.assertIn("Error: ", process.output)
+
+
+@pytest.mark.slow
+class AgainTest(HostsTestCase):
+  def test_two_runs_over_two_hosts_are_one(self):
+    """Over hosts, too, a run can be repeated to the bit."""
+    small = small_runs.IMAGES
+    facts = []
+    for name in "ab":
+      workdir = self.zygote.scratch / name
+      self.both(small.arguments, workdir)
+      facts.append(json.dumps(str(processes.facts(workdir / small.folder))))
+    self.assertEqual(*facts)
+
+
+if __name__ == "__main__":
+  absltest.main()
