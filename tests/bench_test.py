@@ -2,6 +2,7 @@
 
 from unittest import mock
 
+import jax
 from absl.testing import absltest, parameterized
 
 from lro_jax import bench_device, bench_theory, bench_vision
@@ -10,6 +11,15 @@ from lro_jax.core.schema import UserError
 from lro_jax.vision import wide_resnet
 from tests import testing
 from tests.vision import small
+
+
+def setUpModule():
+  # Compiling is nearly all that such small runs cost.
+  jax.config.update("jax_disable_most_optimizations", True)
+
+
+def tearDownModule():
+  jax.config.update("jax_disable_most_optimizations", False)
 
 
 class SecondsTest(parameterized.TestCase):

@@ -41,6 +41,7 @@ TINY = (
   "--config.smoke",
   "--config.shrink.train.max=2 steps",
   "--config.shrink.max_seeds=0",
+  "--config.lemmas.measure=none",
   "--only=small/*",
 )
 SEEDS = {"5": [5], "0,1,2": [0, 1, 2]}

@@ -29,6 +29,15 @@ PRESETS = (
 )
 
 
+def setUpModule():
+  # Compiling is nearly all that such small runs cost.
+  jax.config.update("jax_disable_most_optimizations", True)
+
+
+def tearDownModule():
+  jax.config.update("jax_disable_most_optimizations", False)
+
+
 def no_device():
   return testing.forbidden(
     jax, "local_devices", "local_device_count", "default_backend", "device_put"
@@ -312,8 +321,10 @@ class RefusedLaterTest(RefusedTestCase):
       "numbers": {"data": {"p0": 0.9, "q0": 0.25}},
       "draw": {"data": {"q0": 0.0}},
     }
-    config = testing.experiment("limit", testing.TINY | {"grid.kind": grid})
-    testing.run_all(config, self.workdir)
+    fields = {"seeds": (0,), "lemmas.measure": "none", "grid.kind": grid}
+    config = testing.experiment("limit", testing.TINY | fields)
+    with testing.no_figures():
+      testing.run_all(config, self.workdir)
     record = metrics.read_json(self.workdir / "experiment.json")
     self.assertEqual(set(record["infeasible"]), {"kind=numbers", "kind=draw"})
     self.assertIn("p0 + q0", record["infeasible"]["kind=numbers"])

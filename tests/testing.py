@@ -141,9 +141,12 @@ class Ended(NamedTuple):
 # Every command is a fork of one process that has imported what is slow to
 # import, but not the module itself: that starts as `python -m` starts it.
 _FORKS = """
-import json, os, runpy, sys
-import lro_jax.core.loop, lro_jax.report.page, lro_jax.theory.task
+import gc, json, os, runpy, sys
+import lro_jax.core.loop, lro_jax.report.page
+import lro_jax.theory.task, lro_jax.vision.task
 children = []
+# What is shared stays so: no fork's collector writes to it.
+gc.freeze()
 for module, arguments, output, errors in json.load(sys.stdin):
   children.append(os.fork())
   if not children[-1]:

@@ -53,10 +53,10 @@ def draws(seed, shapes, std, dtype):
     )
 
 
-def compile_from(cfg, setting, problem):
-  task = network.make(cfg, setting, problem, axis_name=None)
-  compiled = steps.compile_task(task, 1)
-  return task, compiled, compiled.fetch(compiled.init()).state
+def start_of(task):
+  """The state before any step, of every seed; nothing but it is compiled."""
+  init = jax.jit(jax.vmap(lambda s, d: task.init(prng.root_key(s), d)))
+  return jax.device_get(init(np.asarray(task.seeds, np.uint32), task.data))
 
 
 class ReferenceTest(parameterized.TestCase):
@@ -78,7 +78,8 @@ class ReferenceTest(parameterized.TestCase):
         r=0.3,
         q_norm=2.0,
       )
-      task, _, start = compile_from(cfg, setting, problem)
+      task = network.make(cfg, setting, problem, axis_name=None)
+      start = start_of(task)
       _, losses, _ = self.numpy_loop(
         setting, problem, task, start, dtype, anneal=False
       )
@@ -86,7 +87,8 @@ class ReferenceTest(parameterized.TestCase):
       # Between two losses: rounding must not decide.
       cfg.optim.anneal_excess = float((losses[19] + losses[20]) / 2 - floor)
       setting = settings.resolve(cfg)
-      task, compiled, start = compile_from(cfg, setting, problem)
+      task = network.make(cfg, setting, problem, axis_name=None)
+      compiled = steps.compile_task(task, 1)
       weights, _, annealed = self.numpy_loop(
         setting, problem, task, start, dtype, anneal=True
       )
