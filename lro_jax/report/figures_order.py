@@ -60,7 +60,7 @@ def _pattern(ax, entries, run, measure, color, shift) -> None:
 
 def _mark(ax, anneals: dict[int, tuple[int, str]], arm: str) -> None:
   """Where each seed annealed; dotted if it is another arm's step."""
-  for step, owner in set(anneals.values()):
+  for step, owner in sorted(set(anneals.values())):
     ls = "-" if owner == arm else ":"
     ax.axvline(step, color=GREY, lw=0.9, ls=ls, zorder=0)
 

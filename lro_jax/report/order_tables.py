@@ -18,7 +18,7 @@ METHOD = (
   " log10 of the step of the hard-to-generalise pattern (P, image) over that of"
   " the easy one (Q, patch); positive where the easy one, which can be"
   " memorised, came first. In brackets the 95% bootstrap interval over paired"
-  " seeds, too narrow where they are few; of steps the difference is a ratio."
+  " seeds, too narrow where they are few; of steps arms' quotient."
 )
 NEVER = (
   f"A pattern that ends less than {crossings.LEARNED:.0%} above chance is never"
@@ -122,7 +122,7 @@ def table(
   if not brief:
     add("annealed at step", "anneal_step", "")
   add("taken for another patch's class, end", "conflict_end", CONFLICT)
-  add("  when annealed", "conflict_anneal", CONFLICT)
+  add("  at annealing", "conflict_anneal", CONFLICT)
   known = {w.arm: w for w in worth if w.cell == cell}
   if any(w.images.num for w in known.values()):
     shown = [effective.show(known[a]) if a in known else NOTHING for a in arms]
