@@ -168,6 +168,8 @@ class LearningTest(parameterized.TestCase):
     self.assertEqual(measures.left_out(run), {1: "diverged", 2: "not finished"})
     entries = learning.of_cell([run], "theory")
     self.assertEqual({e.seed for e in entries}, {0})
+    run.record["seeds"]["0"]["status"] = "diverged"
+    self.assertIn(0, measures.left_out(run))
 
   def test_runs_without_these_metrics_have_no_order(self):
     self.assertEmpty(learning.of_cell([fake.run_log()], "theory"))

@@ -94,6 +94,8 @@ class SectionTest(absltest.TestCase):
   def test_the_conflict_is_shown_at_annealing_and_end(self):
     experiment = fake_vision.write_workdir(self.folder)
     _, (table,) = order.section(experiment, self.folder, shown=["base"])
+    end = line_of(table, "taken for another patch's class, end")
+    self.assertIn("80.60%", end[0])
     line = line_of(table, "at annealing")
     self.assertIn("10.60%", line[0])
     self.assertIn("80.60%", line[1])
