@@ -111,8 +111,8 @@ def curve(
 def annealings(runs: list[RunLog]) -> dict[str, dict[int, tuple[int, str]]]:
   """Arm and seed to the step of annealing, and the arm whose step it is. Ours.
 
-  An arm that never anneals has the step of the same seed of the arm 'large', or
-  of the first that annealed: the step, not the step times the rate.
+  An arm that never anneals has the step of the same seed of the arm 'large', if
+  there is one: the step, not the step times the rate.
 
   Args:
     runs: the arms of one cell.
@@ -125,12 +125,11 @@ def annealings(runs: list[RunLog]) -> dict[str, dict[int, tuple[int, str]]]:
     }
     for run in runs
   }
-  lenders = sorted(own, key=lambda arm: arm != "large")
   out: dict[str, dict[int, tuple[int, str]]] = {}
   for run in runs:
     for seed in run.seeds:
-      for arm in (run.arm, *lenders):
-        if seed in own[arm]:
+      for arm in (run.arm, "large"):
+        if seed in own.get(arm, {}):
           out.setdefault(run.arm, {})[seed] = (own[arm][seed], arm)
           break
   return out

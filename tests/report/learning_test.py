@@ -107,6 +107,9 @@ class LearningTest(parameterized.TestCase):
     entries = learning.of_cell(runs, "theory")
     here = dict(arm="small", seed=0, metric=Q, quantity="area_after")
     self.assertAlmostEqual(entry(entries, **here), 0.8)
+    # No other arm's step is borrowed.
+    noise = runs[0]._replace(arm="small_noise")
+    self.assertNotIn("small", measures.annealings([noise, runs[1]]))
     alone = learning.of_cell(runs[1:], "theory")
     quantities = {e.quantity for e in alone}
     self.assertNotIn("area_before", quantities)
