@@ -204,6 +204,8 @@ def section(
     given = (by_cell[cell], entries, means, worth)
     full.append(order_tables.table(*given, track=track))
     brief.append(order_tables.table(*given, track=track, brief=True))
+  if not any(full):
+    return "", []
   parts = [f"<h2>{order_tables.TITLE}</h2>"]
   parts += [f"<p class=note>{html.escape(note)}</p>" for note in notes]
   drawn = figures.draw(
