@@ -7,5 +7,6 @@ Reading order, and the order in which files may import each other:
 intervals, collect, formats, tables, paper, figures, instruments,
 figures_instruments, verdicts, quantities, exponents, figures_exponents, view,
 figures_theory, figures_patches, figures_vision, theory_view, vision_view,
-tracks, summary, markdown, page.
+tracks, measures, crossings, learning, controls, effective, figures_order,
+order_tables, order, summary, markdown, page.
 """

@@ -2,7 +2,8 @@
 
   python -m lro_jax.report --workdir=runs/theory
 
-With --summary=FILE the numbers go to one small JSON file as well.
+With --summary=FILE the numbers go to one small JSON file as well; --control
+names clean runs that tell what an accuracy among patches is worth.
 """
 
 import pathlib
@@ -23,11 +24,18 @@ def main() -> None:
     None,
     "Pattern over the cells to show in full; by default all, or none if many.",
   )
+  control = flags.DEFINE_string(
+    "control",
+    None,
+    "Workdir of configs/cifar10.py:control, or a file of its results: what its"
+    " accuracies say of how many clean images a net used.",
+  )
   out = flags.DEFINE_string("summary", None, "JSON file for means, or none.")
 
   def write():
     folder = pathlib.Path(workdir.value)
-    print(page.write(folder, cells=cells.value))
+    other = pathlib.Path(control.value) if control.value else None
+    print(page.write(folder, cells=cells.value, control=other))
     if out.value:
       experiment = collect.load(folder)
       metrics.write_json(

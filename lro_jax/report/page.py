@@ -13,6 +13,7 @@ from lro_jax.report import (
   figures_exponents,
   figures_instruments,
   instruments,
+  order,
   tables,
   tracks,
 )
@@ -155,13 +156,19 @@ def _head_html(experiment: Experiment) -> str:
   )
 
 
-def write(workdir: pathlib.Path, *, cells: str | None = None) -> str:
+def write(
+  workdir: pathlib.Path,
+  *,
+  cells: str | None = None,
+  control: pathlib.Path | None = None,
+) -> str:
   """Writes `<workdir>/report/` and returns the closing table as text. Ours.
 
   Args:
     workdir: folder with experiment.json and run folders.
     cells: pattern over the cells to show in full, with figures; by default all
       of them, or none where they are more than `MANY`.
+    control: a control experiment's workdir or results, for `order`.
 
   Returns:
     What is fitted over the cells, an overview where there are more than two or
@@ -204,6 +211,11 @@ def write(workdir: pathlib.Path, *, cells: str | None = None) -> str:
       part, of_cell = _cell(view, rows, shown, runs, folder)
       parts.append(part)
       built += of_cell
+    learned, of_order = order.section(
+      experiment, folder, shown=chosen, control=control
+    )
+    parts.append(learned)
+    built += of_order
     page = (
       "<!doctype html><html lang=en><meta charset=utf-8>"
       '<meta name=viewport content="width=device-width,initial-scale=1">'

@@ -123,13 +123,16 @@ class LemmasPageTest(absltest.TestCase):
 
     with mock.patch.object(figures, "draw", side_effect=draw):
       page.write(self.workdir)
-    self.assertCountEqual(stems, ["exponents", "own", "instruments_r_0.1"])
+    self.assertCountEqual(
+      stems, ["exponents", "own", "instruments_r_0.1", "order"]
+    )
     files = {p.name for p in (self.report / "figures").glob("*.png")}
     self.assertEqual(
-      files, {"exponents.png", "instruments_r_0.1.png", "own.png"}
+      files,
+      {"exponents.png", "instruments_r_0.1.png", "own.png", "order.png"},
     )
     shown = (self.report / "index.html").read_text()
-    self.assertEqual(shown.count("<img"), 3)
+    self.assertEqual(shown.count("<img"), 4)
 
   def test_without_instruments_or_exponents_nothing_is_said(self):
     write(self.workdir, listed=())

@@ -81,7 +81,8 @@ class WholePageTest(absltest.TestCase):
     before = files(self.report)
     self.assertEqual(page.write(self.workdir), self.command.output[:-1])
     self.assertEqual(files(self.report), before)
-    self.assertLen(before, 2 + 2 * 10)
+    # Page, results, order.json; five figures of two cells, and the order's.
+    self.assertLen(before, 3 + 2 * 11)
     logs = files(self.workdir).items() - {
       (f"report/{name}", content) for name, content in before.items()
     }
@@ -104,15 +105,16 @@ class WholePageTest(absltest.TestCase):
   def test_images_inside_the_page_are_the_files_beside_it(self):
     images = [value for name, value in self.page.attributes if name == "src"]
     written = {p.read_bytes() for p in (self.report / "figures").glob("*.png")}
-    # losses, errors, second difference, norms, Figure 2; of two cells
-    self.assertLen(images, 10)
+    # losses, errors, second difference, norms, Figure 2; of two cells; order
+    self.assertLen(images, 11)
     head = "data:image/png;base64,"
     inside = [base64.b64decode(x.removeprefix(head)) for x in images]
     self.assertEqual(set(inside), written)
 
   def test_page_and_terminal_hold_every_table(self):
     self.assertLen(self.tables, 2)
-    self.assertEqual(self.page.tags.count("table"), 2)
+    # And the order of learning, of two cells.
+    self.assertEqual(self.page.tags.count("table"), 2 + 2)
     for table in self.tables:
       self.assertIn(tables.as_text(table), self.command.output)
       for part in (table.title, *table.header, *sum(table.lines, [])):

@@ -54,7 +54,8 @@ class WholePageTest(PageTestCase):
           "figure_4",
           "patch_bank",
         )
-      },
+      }
+      | {"order"},
     )
     self.assertEqual(seen.tags.count("img"), len(stems))
     # The data's name stands escaped, in the head and in the captions.
