@@ -7,5 +7,6 @@ Reading order, and the order in which files may import each other:
 intervals, collect, formats, tables, paper, figures, instruments,
 figures_instruments, verdicts, quantities, exponents, figures_exponents, view,
 figures_theory, figures_patches, figures_vision, theory_view, vision_view,
-tracks, summary, markdown, page.
+tracks, summary, markdown, claim_rules, claim_readings, claims_file, claims,
+claims_table, page.
 """
