@@ -135,14 +135,21 @@ def in_full(verdict: Verdict, known: Claims) -> str:
 
 
 def as_markdown(verdicts: list[Verdict]) -> str:
-  """The README's tables, with the summary line. Ours."""
+  """The README's tables, with the summary line. Ours.
+
+  Args:
+    verdicts: of the committed result files, to which the tables link.
+  """
   out = [count(verdicts)]
   header = ["claim", "says", *HEADER[1:], "on"]
   for section, of_section in by_section(verdicts).items():
     rows = [header, ["---"] * len(header)]
     for v in of_section:
       where = f"{v.claim.says} ({v.claim.where})"
-      texts = [f"`{v.claim.id}`", where, *_texts(v), v.hardware or NOTHING]
+      *texts, source = _texts(v)
+      if v.source:
+        source = f"[{source}](lro_jax/results/{source})"
+      texts = [f"`{v.claim.id}`", where, *texts, source, v.hardware or NOTHING]
       rows.append([text.replace("|", "\\|") for text in texts])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     out.append(f"**{section}**\n\n" + "\n".join(lines))
