@@ -19,7 +19,7 @@ from typing import Any
 
 from lro_jax.report import intervals
 from lro_jax.report.claim_rules import Pair, Ratios, Slope, Slopes
-from lro_jax.report.formats import NOTHING, loss, percent, real, show, steps
+from lro_jax.report.formats import loss, percent, real, show, steps
 from lro_jax.report.intervals import Interval
 
 FIELDS = {
@@ -34,6 +34,8 @@ FIELDS = {
 GIVES = {"times": Pair, "exponents": Slopes, "ratios": Ratios}
 SEVERAL_CELLS = ("exponents", "ratios")
 FIRST_ANNEAL = "first anneal"
+# Seeds whose times are shown one by one.
+FEW = 4
 
 Evidence = Interval | Pair | Slopes | Ratios
 Json = dict[str, Any]
@@ -190,16 +192,29 @@ def text(what: Json, found: Evidence) -> str:
     *others, last = found.ratios
     return "; ".join([*(real(r.mean) for r in others), show(last, real)])
   if isinstance(found, Pair):
-    pairs = [
-      f"{_time(found.first[s])} / {_time(found.second[s])}"
-      for s in sorted(found.first.keys() & found.second.keys())
-    ]
-    return ", ".join(pairs) or NOTHING
+    return _pair(found)
   metric = what.get("metric", "")
   kinds = (("accuracy", percent), ("error", percent), ("loss", loss))
   fmt = next((fmt for word, fmt in kinds if word in metric), real)
   return show(found, steps if metric == "step" else fmt)
 
 
+def _pair(found: Pair) -> str:
+  """Times of a few seeds one by one, of many from the first to the last."""
+  seeds = sorted(found.first.keys() & found.second.keys())
+  if len(seeds) <= FEW:
+    return ", ".join(
+      f"{_time(found.first[s])} / {_time(found.second[s])}" for s in seeds
+    )
+  ends = []
+  for by_seed in found:
+    values = sorted(by_seed[s] for s in seeds)
+    texts = dict.fromkeys(_time(v) for v in (values[0], values[-1]))
+    ends.append(" to ".join(texts))
+  return " / ".join(ends)
+
+
 def _time(value: float) -> str:
-  return "never" if math.isinf(value) else f"{value:,.3g}"
+  if math.isinf(value):
+    return "never"
+  return steps(value) if value >= 1000 else f"{value:.4g}"

@@ -24,7 +24,6 @@ from lro_jax.report.collect import Experiment
 RESULTS = pathlib.Path(__file__).parent.parent / "results"
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 UNDECIDED, NOT_RUN = "undecided", "not run"
-VERDICTS = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_RUN)
 # What a run of another setting says, beside 'not run'.
 AGREES, DIFFERS, OPEN = "agrees", "differs", "undecided"
 # config.smoke shrinks a run to seconds; its numbers mean nothing.
@@ -43,7 +42,7 @@ class Verdict(NamedTuple):
 
   Attributes:
     claim: the claim.
-    verdict: one of `VERDICTS`.
+    verdict: one of the four words above.
     reduced: what a run of another setting says beside 'not run': one
       of `AGREES`, `DIFFERS`, `OPEN`, or '' without such a run.
     why: the reason.

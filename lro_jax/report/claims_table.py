@@ -20,10 +20,10 @@ from lro_jax.report.tables import Table
 
 HEADER = ["", "paper", "ours", "seeds", "verdict", "source"]
 REMARK = (
-  "Mean over seeds, 95% interval in brackets; times: first / second, by seed."
-  " Only a run of the claim's own setting counts; 'reduced' is what a run of"
-  " another says, smaller or outside a theorem's hypotheses. python -m"
-  " lro_jax.report --claims=ID says all of one."
+  "Mean over seeds, 95% interval in brackets; times: first / second, by seed or"
+  " from the earliest to the latest. Only a run of the claim's own setting"
+  " counts; 'reduced' is what a run of another says, smaller or outside a"
+  " theorem's hypotheses. python -m lro_jax.report --claims=ID says all of one."
 )
 
 
