@@ -11,7 +11,14 @@ from configs import theory as theory_config
 from lro_jax import main
 from lro_jax.core import metrics
 from lro_jax.core.schema import flatten
-from lro_jax.report import collect, markdown, summary
+from lro_jax.report import (
+  claims,
+  claims_file,
+  claims_table,
+  collect,
+  markdown,
+  summary,
+)
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = ROOT / "lro_jax" / "results"
@@ -86,6 +93,18 @@ class ReadmeTest(parameterized.TestCase):
     table = summary.as_markdown(load(PATCHES), "base")
     self.assertGreater(len(table.splitlines()), 8)
     self.assertIn(table, readme)
+
+  def test_the_claims_are_those_of_the_committed_files(self):
+    readme = (ROOT / "README.md").read_text()
+    kept = readme.split("<!-- claims: begin -->\n")[1]
+    kept = kept.split("\n<!-- claims: end -->")[0]
+    verdicts = claims.evaluate(claims_file.load(), claims.committed())
+    self.assertEqual(
+      kept,
+      claims_table.as_markdown(verdicts),
+      "Put the text of python -m lro_jax.report --claims=markdown between the"
+      " markers.",
+    )
 
   def test_every_result_file_is_named(self):
     readme = (ROOT / "README.md").read_text()

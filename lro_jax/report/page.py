@@ -7,6 +7,7 @@ import pathlib
 from lro_jax.core import metrics
 from lro_jax.core.schema import UserError
 from lro_jax.report import (
+  claims_table,
   collect,
   exponents,
   figures,
@@ -193,6 +194,9 @@ def write(
     if len(names) > 2 or experiment.record.get("infeasible"):
       built.append(tables.overview(experiment, rows, view.overview))
       parts.append("<h2>All cells</h2>" + tables.as_html(built[-1]))
+    said = claims_table.of_experiment(experiment, rows)
+    if said:
+      parts.append(_table(said, "h2"))
     ratios = instruments.over_cells(experiment)
     if ratios:
       parts.append(_table(ratios, "h2"))

@@ -30,7 +30,8 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     first arm": [mean, low, high, number of seeds]}, low and high None for one
     seed; `by_seed` has the keys of what is quoted, its values {arm: {seed:
     value}}. Where the track asks for curves a cell has "milestones", {arm:
-    epochs}, and "curves", {arm: {metric: see `curve`}}; where its runs have
+    epochs}, and "curves", {arm: {metric: see `curve`}}; where it names losses,
+    "learned", {arm: {loss: see `first_low`}}; where its runs have
     instruments, "instruments", {arm: see `instruments.means`}; the experiment
     then has "statements", what each of them is. An experiment
     with exponents has "exponents", a list of `exponents.as_json`, one with
@@ -92,6 +93,7 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
         "notes": [note for run in runs for note in tables.notes(run)],
       }
       | (_curves(runs, view.curves) if view.curves else {})
+      | ({"learned": _learned(runs, view.learned)} if view.learned else {})
       | (
         {"instruments": {run.arm: instruments.means(run) for run in runs}}
         if instruments.listed(runs)
@@ -157,6 +159,32 @@ def _curves(runs: list[RunLog], metrics: tuple[str, ...]) -> dict:
       for run in runs
     },
   }
+
+
+def _learned(runs: list[RunLog], losses: tuple[str, ...]) -> dict:
+  """When each loss is first low, of the arms that log it."""
+  return {
+    run.arm: {name: first_low(run, name) for name in losses if run.has(name)}
+    for run in runs
+  }
+
+
+def first_low(run: RunLog, metric: str) -> dict[int, float | None]:
+  """First logged step at which a loss is below half of log 2. Ours.
+
+  Args:
+    run: an arm of a cell.
+    metric: name of a loss in nats.
+
+  Returns:
+    {seed: step}, None where it never is.
+  """
+  out = {}
+  for seed in run.seeds:
+    steps, values = run.curve(metric, seed)
+    low = steps[values < math.log(2) / 2]
+    out[seed] = float(low[0]) if low.size else None
+  return out
 
 
 def curve(run: RunLog, metric: str, steps_per_epoch: int) -> dict:

@@ -179,4 +179,5 @@ VIEW = View(
   remark=remark,
   details=details,
   beside=lambda experiment, rows, runs: None,
+  learned=("train_loss/p_only", "train_loss/q_only"),
 )

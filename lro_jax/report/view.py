@@ -25,6 +25,7 @@ class View(NamedTuple):
     remark: runs -> what a reader must know of such runs, or ''.
     details: runs -> HTML of what stands behind the numbers.
     beside: (experiment, tidy rows, runs) -> ours beside the paper's, or None.
+    learned: losses of which a summary says when each seed first has them low.
   """
 
   rows: tuple[Row, ...]
@@ -37,3 +38,4 @@ class View(NamedTuple):
   remark: Callable[[list[RunLog]], str]
   details: Callable[[list[RunLog]], str]
   beside: Callable[[Experiment, Rows, list[RunLog]], Table | None]
+  learned: tuple[str, ...] = ()

@@ -179,7 +179,7 @@ VIEW = View(
   rows=ROWS,
   overview=OVERVIEW,
   quoted=QUOTED,
-  curves=(CLEAN, PATCH_ONLY, AS_AUTHORS, CONFLICT),
+  curves=(CLEAN, PATCH_ONLY, AS_AUTHORS, CONFLICT, "train_accuracy/all"),
   # One run is one seed.
   own=("seeds",),
   draw=figures_vision.draw,

@@ -148,6 +148,7 @@ class SummaryTest(VisionTestCase):
         set(curves),
         {
           CLEAN,
+          "train_accuracy/all",
           "accuracy/patch_only",
           "accuracy/patch_only_authors",
           "conflict/patch",
