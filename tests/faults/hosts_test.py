@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
 from lro_jax.core import interrupt, metrics
 from tests import testing
@@ -22,7 +22,7 @@ def free_port() -> int:
     return s.getsockname()[1]
 
 
-class HostsTestCase(parameterized.TestCase):
+class HostsTestCase(absltest.TestCase):
   def setUp(self):
     super().setUp()
     self.zygote = self.enterContext(processes.Zygote())
@@ -56,8 +56,15 @@ def rows_of(run):
 
 
 class TwoHostsTest(HostsTestCase):
-  @parameterized.parameters("network", "images")
-  def test_two_hosts_equal_one_with_eight_devices(self, name):
+  def test_two_hosts_equal_one_with_eight_devices(self):
+    self.check_equal("images")
+
+  @pytest.mark.slow
+  def test_and_in_the_theory(self):
+    self.check_equal("network")
+
+  def check_equal(self, name):
+    """That two hosts do what one does with as many devices."""
     small = small_runs.ALL[name]
     one, two = self.zygote.scratch / "one", self.zygote.scratch / "two"
     alone = self.zygote.run(*small.arguments, f"--workdir={one}", devices=8)
@@ -104,6 +111,7 @@ class TwoHostsTest(HostsTestCase):
       self, f"a host died: the other ended {waited:.0f} s later, and says why"
     )
 
+  @pytest.mark.slow
   def test_a_signal_to_one_ends_both_at_the_same_step(self):
     small = small_runs.NETWORK
     cut = self.zygote.scratch / "cut"
@@ -162,6 +170,7 @@ class MistakesTest(HostsTestCase):
     for process in pair:
       self.refused(process, "Host 1 was started with another config")
 
+  @pytest.mark.slow
   def test_a_host_that_never_comes(self):
     (process,) = self.start(
       small_runs.NETWORK.arguments, self.zygote.scratch / "alone", ids=(1,)

@@ -55,7 +55,9 @@ while True:
     os.dup2(out, 1)
     os.dup2(out, 2)
     jax.config.update("jax_num_cpu_devices", devices)
+    os.environ["JAX_NUM_CPU_DEVICES"] = str(devices)
     sys.argv[1:] = arguments
+    sys.orig_argv[1:] = ["-m", "lro_jax.main", *arguments]
     runpy.run_module("lro_jax.main", run_name="__main__", alter_sys=True)
     os._exit(0)
 """
@@ -81,6 +83,12 @@ class Process:
     """Sends a signal, if it is still there."""
     if not self.ended:
       os.kill(self.pid, number)
+
+  def kill_all(self) -> None:
+    """SIGKILL to it and to the children that it has."""
+    path = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children")
+    for pid in (*path.read_text().split(), self.pid):
+      os.kill(int(pid), signal.SIGKILL)
 
   def wait(self, patience: float = PATIENCE) -> int:
     """Its exit status, negative for the signal that ended it."""

@@ -23,7 +23,7 @@ class SignalTest(parameterized.TestCase):
     if name == "network":
       arguments += ("--config.shrink.train.max=4000 steps",)
     else:
-      arguments += ("--config.train.max=40 steps",)
+      arguments += ("--config.shrink.train.max=10 epochs",)
     process = zygote.start(*arguments, f"--workdir={cut}")
     rows = cut / small.folder / metrics.METRICS
     processes.wait_until(
