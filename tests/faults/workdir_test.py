@@ -1,0 +1,45 @@
+"""Two processes on one workdir: no run is done twice, none is lost."""
+
+import pathlib
+
+from absl.testing import absltest
+
+from lro_jax.core import folders, metrics
+from tests.faults import processes, small_runs
+
+
+class TwoProcessesTest(absltest.TestCase):
+  def test_the_same_command_twice_at_the_same_time(self):
+    zygote = self.enterContext(processes.Zygote())
+    small = small_runs.IMAGES
+    whole, shared = zygote.scratch / "whole", zygote.scratch / "shared"
+    first = zygote.start(*small.arguments, f"--workdir={shared}")
+    lock = shared / small.folder / folders.LOCK
+    processes.wait_until(
+      lambda: lock.exists() and lock.read_text() != "", first
+    )
+    second = zygote.run(*small.arguments, f"--workdir={shared}")
+    self.assertEqual(second.wait(), 0, second.output)
+    self.assertIn(f"is being done by process {first.pid} on", second.output)
+    self.assertEqual(first.wait(), 0, first.output)
+    alone = zygote.run(*small.arguments, f"--workdir={whole}")
+    self.assertEqual(alone.wait(), 0, alone.output)
+    self.assertEqual(
+      *(processes.facts(w / small.folder) for w in (whole, shared))
+    )
+    record = metrics.read_json(shared / small.folder / metrics.RUN)
+    self.assertEqual(record["resumed"], 0)
+
+  def test_a_lock_ends_with_its_process(self):
+    folder = self.create_tempdir().full_path
+    where = pathlib.Path(folder)
+    with folders.hold(where) as mine:
+      self.assertTrue(mine)
+      with folders.hold(where) as theirs:
+        self.assertFalse(theirs)
+    with folders.hold(where) as again:
+      self.assertTrue(again)
+
+
+if __name__ == "__main__":
+  absltest.main()
