@@ -1,6 +1,7 @@
 """Two processes on one workdir: no run is done twice, none is lost."""
 
 import pathlib
+import tempfile
 
 from absl.testing import absltest
 
@@ -31,7 +32,7 @@ class TwoProcessesTest(absltest.TestCase):
     self.assertEqual(record["resumed"], 0)
 
   def test_a_lock_ends_with_its_process(self):
-    folder = self.create_tempdir().full_path
+    folder = self.enterContext(tempfile.TemporaryDirectory())
     where = pathlib.Path(folder)
     with folders.hold(where) as mine:
       self.assertTrue(mine)
