@@ -18,6 +18,7 @@ jax.config.update("jax_compilation_cache_dir", _cache.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 import hypothesis  # noqa: E402
+import pytest  # noqa: E402
 
 hypothesis.settings.register_profile(
   "lro_jax",
@@ -28,3 +29,31 @@ hypothesis.settings.register_profile(
   suppress_health_check=[hypothesis.HealthCheck.differing_executors],
 )
 hypothesis.settings.load_profile("lro_jax")
+
+
+@pytest.fixture
+def figure(record_property):
+  """Numbers worth reading: `figure("30 tried, 29 refused")` in a test.
+
+  They are printed when all tests are done, whichever worker ran which; an
+  absltest class takes them by `testing.Figures`.
+  """
+  return lambda text: record_property("figure", text)
+
+
+def pytest_terminal_summary(terminalreporter):
+  reports = [
+    report
+    for kind in ("passed", "failed")
+    for report in terminalreporter.getreports(kind)
+    if report.when == "call"
+  ]
+  lines = [
+    text
+    for report in reports
+    for name, text in report.user_properties
+    if name == "figure"
+  ]
+  if lines:
+    terminalreporter.section("figures")
+    terminalreporter.write("\n".join([*sorted(lines), ""]))

@@ -11,6 +11,8 @@ import tempfile
 from typing import NamedTuple
 from unittest import mock
 
+import pytest
+
 from configs import theory as theory_config
 from lro_jax import main
 from lro_jax.core import folders, loop, metrics, placement
@@ -39,6 +41,14 @@ def forbidden(module, *names: str):
       error = AssertionError(f"{name} was called")
       stack.enter_context(mock.patch.object(module, name, side_effect=error))
     yield
+
+
+class Figures:
+  """Gives a test class `self.figure`: see `figure` in tests/conftest.py."""
+
+  @pytest.fixture(autouse=True)
+  def _take_figure(self, figure):
+    self.figure = figure
 
 
 def no_figures():

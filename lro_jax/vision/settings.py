@@ -53,24 +53,28 @@ def plan(config: ConfigDict, *, steps_per_epoch: int) -> Plan:
     UserError: the run ends before a milestone.
   """
 
-  def steps(value):
-    return schema.to_steps(value, steps_per_epoch=steps_per_epoch)
+  def steps(value, field):
+    return schema.to_steps(value, steps_per_epoch=steps_per_epoch, field=field)
 
-  end = steps(config.train.max)
+  end = steps(config.train.max, "train.max")
+  if config.eval.every != "never":
+    steps(config.eval.every, "eval.every")
   for field, values in (
     ("optim.anneal_at", config.optim.anneal_at),
     ("act_noise.anneal_at", config.act_noise.anneal_at),
   ):
     for value in values:
-      if steps(value) >= end:
+      if steps(value, field) >= end:
         raise UserError(
           f"Got {field} {value!r}, but the run ends after {config.train.max}:"
           f" raise train.max, or take it out of {field}."
         )
   noise = config.act_noise
   per_epoch = noise.decay_every == fields.PER_EPOCH
-  rate_drops = tuple(sorted(map(steps, config.optim.anneal_at)))
-  noise_drops = tuple(sorted(map(steps, noise.anneal_at)))
+  rate_drops, noise_drops = (
+    tuple(sorted(steps(value, "anneal_at") for value in values))
+    for values in (config.optim.anneal_at, noise.anneal_at)
+  )
   return Plan(
     steps_per_epoch,
     end,
@@ -150,10 +154,12 @@ def _check_sources(config: ConfigDict) -> None:
 def _check_split(config: ConfigDict, devices: int) -> None:
   size = config.train.batch_size
   if devices and size % devices:
+    # Of a billion devices asked for, no more than the batch has can divide it.
+    most = min(devices, size + 1)
     raise UserError(
       f"Got train.batch_size {size} for {devices} devices: it must divide by"
       " them; change it, or set train.num_devices to one of"
-      f" {', '.join(str(k) for k in range(1, devices) if size % k == 0)}."
+      f" {', '.join(str(k) for k in range(1, most) if size % k == 0)}."
     )
 
 
