@@ -17,8 +17,9 @@ ConfigDict = ml_collections.ConfigDict
 
 
 MAX_STEPS = 2**31 - 1
-# Of a rate, a std and the like: what is computed of three of them is finite.
-MAX_REAL = 1e30
+# Of a rate, a std and the like: what is computed of three is finite in float32,
+# and no integer is too large for an int32.
+MAX_REAL = 1e9
 # No other white space: a duration is printed as it is, on one line.
 DURATION = re.compile(r" *([0-9]+(?:\.[0-9]+)?) *(steps?|epochs?) *")
 LONGEST = 120

@@ -97,6 +97,12 @@ def validate(config: ConfigDict) -> None:
       "Got data.r 0 for the limit engine: z - zeta, z and z + zeta would be one"
       " point with two labels; give r > 0."
     )
+  if config.engine == settings.LIMIT and setting.r > 1:
+    raise UserError(
+      f"Got data.r {setting.r:g} for the limit engine: z - zeta and z + zeta"
+      " would be at more than a right angle, where its kernel has no series;"
+      " give r of at most 1, or use engine 'network'."
+    )
   _validate_structure(config, setting)
   instruments.choose(
     config.lemmas.measure, config.engine, config.model.structure
