@@ -41,11 +41,13 @@ def _unset(config: ConfigDict, prefix: str) -> Iterator[str]:
   for key, value in config.items(preserve_field_references=True):
     if isinstance(value, ConfigDict):
       yield from _unset(value, f"{prefix}{key}.")
-    elif isinstance(value, config_dict.FieldReference):
-      try:
-        value.get()
-      except config_dict.RequiredValueError:
-        yield f"{prefix}{key}"
+      continue
+    for one in value if isinstance(value, list | tuple) else (value,):
+      if isinstance(one, config_dict.FieldReference):
+        try:
+          one.get()
+        except config_dict.RequiredValueError:
+          yield f"{prefix}{key}"
 
 
 def check_folder_name(kind: str, name: str) -> None:

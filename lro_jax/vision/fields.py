@@ -5,6 +5,8 @@ from lro_jax.core.schema import Rule, choice, integer, real
 from lro_jax.vision import data, noise, patches
 
 DTYPES = ("float32", "bfloat16")
+# All of them are in memory.
+MAX_IMAGES = 10**7
 PER_STEP, PER_EPOCH = "step", "epoch"
 
 
@@ -46,9 +48,9 @@ SCHEMA = {
     ),
   ),
   "data.dir": schema.text(empty=True),
-  "data.num_train": integer(0, schema.MAX_STEPS),
-  "data.num_validation": integer(0, schema.MAX_STEPS),
-  "data.num_test": integer(0, schema.MAX_STEPS),
+  "data.num_train": integer(0, MAX_IMAGES),
+  "data.num_validation": integer(0, MAX_IMAGES),
+  "data.num_test": integer(0, MAX_IMAGES),
   "data.mean": _per_channel(real(0, 255)),
   "data.std": _per_channel(real(0, 255, open_low=True)),
   "patches.enabled": _yes_or_no(),

@@ -7,7 +7,7 @@ import jax
 import optax
 
 from lro_jax.core import schedules, schema
-from lro_jax.core.schema import ConfigDict, UserError
+from lro_jax.core.schema import ConfigDict, UserError, shown
 from lro_jax.vision import data, fields, patched, patches, wide_resnet
 from lro_jax.vision.images import Images
 
@@ -141,13 +141,13 @@ def _check_sources(config: ConfigDict) -> None:
   source, bank = config.data.source, config.patches.bank
   if source != data.CIFAR10 and config.data.dir:
     raise UserError(
-      f"Got data.dir {config.data.dir} with data.source {source}: the folder is"
-      f" that of {data.CIFAR10}; leave it empty."
+      f"Got data.dir {shown(config.data.dir)} with data.source {shown(source)}:"
+      f" the folder is that of {data.CIFAR10}; leave it empty."
     )
   if bank and not config.patches.enabled:
     raise UserError(
-      f"Got patches.bank {bank} while patches.enabled is False: set it to True,"
-      " or leave the bank empty."
+      f"Got patches.bank {shown(bank)} while patches.enabled is False: set it"
+      " to True, or leave the bank empty."
     )
 
 
