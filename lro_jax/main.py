@@ -23,6 +23,7 @@ from ml_collections import config_flags
 from lro_jax import presets
 from lro_jax.core import (
   cli,
+  experiment,
   folders,
   hosts,
   interrupt,
@@ -33,8 +34,8 @@ from lro_jax.core import (
 from lro_jax.core import config as config_lib
 from lro_jax.core.config import Run
 from lro_jax.core.progress import Progress, clock
-from lro_jax.core.schema import ConfigDict, UserError
-from lro_jax.report import page
+from lro_jax.core.schema import ConfigDict, UserError, shown
+from lro_jax.report import entries, page
 from lro_jax.theory import task as theory
 from lro_jax.vision import task as vision
 
@@ -51,9 +52,10 @@ def track_of(config: ConfigDict):
     UserError: no track of that name.
   """
   name = config.get("track")
-  if name not in TRACKS:
+  # What is no string may not even be looked up.
+  if not isinstance(name, str) or name not in TRACKS:
     raise UserError(
-      f"Field 'track' is {name!r}: it must be one of {', '.join(TRACKS)}."
+      f"Field 'track' is {shown(name)}: it must be one of {', '.join(TRACKS)}."
     )
   return TRACKS[name]
 
@@ -82,8 +84,10 @@ def plan(config: ConfigDict) -> tuple[list[Run], dict[str, str]]:
   Raises:
     UserError: a field is unknown or not allowed, or no cell is feasible.
   """
+  config = experiment.settled(config)
   track = track_of(config)
   runs = config_lib.expand(config, track.SCHEMA, seeds_apart=track.SEEDS_APART)
+  entries.check(config.get("exponents", {}), track.SCHEMA)
   return _without_infeasible(runs, lambda run: track.validate(run.config))
 
 
@@ -119,8 +123,8 @@ def run_all(
     InterruptedRun: the process was told to end, and what it did is saved.
   """
   started = time.monotonic()
-  track = track_of(config)
   runs, infeasible = plan(config)
+  track = track_of(config)
   chosen = [run for run in runs if fnmatch.fnmatch(run.name, only)]
   if not chosen:
     raise UserError(

@@ -11,6 +11,8 @@ import tempfile
 from typing import NamedTuple
 from unittest import mock
 
+import pytest
+
 from configs import theory as theory_config
 from lro_jax import main
 from lro_jax.core import folders, loop, metrics, placement
@@ -41,14 +43,17 @@ def forbidden(module, *names: str):
     yield
 
 
+class Figures:
+  """Gives a test class `self.figure`: see `figure` in tests/conftest.py."""
+
+  @pytest.fixture(autouse=True)
+  def _take_figure(self, figure):
+    self.figure = figure
+
+
 def no_figures():
   """Saves the seconds of drawing where figures do not matter."""
   return mock.patch.object(figures, "draw", return_value=[])
-
-
-def figure(case, text: str) -> None:
-  """Has a line printed when the whole suite has run: what a test measured."""
-  case.tell_figure(text)
 
 
 def set_fields(config: ConfigDict, fields: dict) -> ConfigDict:

@@ -7,13 +7,19 @@ causes; here each becomes a `UserError`, printed as one line, exit status 1.
 import functools
 import re
 import sys
+import traceback
 from collections.abc import Callable
 
 from absl import app, flags, logging
 from ml_collections import config_flags
+from ml_collections.config_flags import config_path
 
 from lro_jax.core import interrupt
-from lro_jax.core.schema import UserError
+from lro_jax.core.schema import UserError, shown
+
+# Where ml_collections looks an override's field up.
+PATHS = config_path.__file__
+LONGEST = 280
 
 # What a field of each flag type may be on the command line.
 ALLOWED = {
@@ -94,15 +100,17 @@ def parse_flags(
     values = {name: flags.FLAGS[name].value for name in required}
     if "config" in required:
       values["config"] = dict(values["config"] or {})
-  except (AttributeError, KeyError) as error:
-    raise UserError(_unknown_field(error, argv)) from error
   except (flags.Error, OSError) as error:
-    raise UserError(_last_words(error)) from error
+    raise UserError(_one_line(_last_words(error))) from error
+  except (AttributeError, LookupError, TypeError, ValueError) as error:
+    raise UserError(_one_line(_unknown_field(error, argv))) from error
   for name, value in values.items():
     if not value:
       raise UserError(f"Flag --{name} is missing: write {example}.")
   if len(rest) > 1:
-    raise UserError(f"Got {rest[1]!r}, which is no flag: write --name=value.")
+    raise UserError(
+      f"Got {shown(rest[1])}, which is no flag: write --name=value."
+    )
   return rest
 
 
@@ -111,13 +119,28 @@ def _unknown_field(error: Exception, argv: list[str]) -> str:
   inner = error
   while inner.args and isinstance(inner.args[0], Exception):
     inner = inner.args[0]
+  overrides = [
+    word.split("=")[0] for word in argv if re.match(r"--?config\.", word)
+  ]
   # "'dimm'", and on a second line the nearest name where there is one.
   name, *hint = str(*inner.args[:1]).splitlines() or [""]
-  for word in (word.split("=")[0] for word in argv):
-    if word.startswith("--config.") and name.strip("'") in word.split("."):
+  for word in overrides:
+    if name.strip("'") in word.split("."):
       return f"Unknown field in {word}: {' '.join(hint) or 'see the config.'}"
+  # What ml_collections says of names that are none is not for users.
+  if traceback.extract_tb(error.__traceback__)[-1].filename == PATHS:
+    return (
+      f"Unknown field in {', '.join(overrides)}: write --config.SECTION.FIELD,"
+      " with names that the config has."
+    )
   # The config file's own mistake: its author needs the traceback.
   raise error
+
+
+def _one_line(text: str) -> str:
+  """The text with what is not printable escaped, and not a long one."""
+  text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+  return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def _last_words(error: Exception) -> str:
@@ -128,5 +151,6 @@ def _last_words(error: Exception) -> str:
     name, value = field.groups()
     kind = flags.FLAGS[name].parser.flag_type()
     allowed = ALLOWED.get(kind, "of its type in the config")
-    return f"Got --{name}={value}: it must be {allowed}."
+    # Cut here, so that what is allowed is not.
+    return f"Got --{name}={value[:100]}: it must be {allowed}."
   return re.sub(r"^\w+Error: |^\[Errno \d+\] ", "", text)

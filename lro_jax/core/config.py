@@ -10,19 +10,17 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from lro_jax.core import experiment
 from lro_jax.core.schema import (
   ConfigDict,
   Schema,
   UserError,
   check,
-  choice,
   flatten,
-  is_real,
+  is_section,
   nearest,
+  shown,
 )
-
-# Fields that describe the experiment rather than one run of it.
-EXPERIMENT_FIELDS = ("arms", "grid", "shrink", "smoke", "exponents")
 
 
 class Run(NamedTuple):
@@ -48,11 +46,13 @@ class Run(NamedTuple):
 
 
 def _override(config: ConfigDict, overrides, schema: Schema, origin: str):
-  for name, value in flatten(overrides).items():
+  for name, value in overrides.items():
     if name not in schema:
+      if is_section(name, value, schema):
+        continue
       raise UserError(
-        f"{origin} sets the unknown field {name!r}{nearest(name, schema)}: name"
-        f" one of {', '.join(sorted(schema))}."
+        f"{origin} sets the unknown field {shown(name)}{nearest(name, schema)}:"
+        f" name one of {', '.join(sorted(schema))}."
       )
     *path, last = name.split(".")
     node = config
@@ -65,43 +65,6 @@ def _override(config: ConfigDict, overrides, schema: Schema, origin: str):
       if last in node:
         del node[last]
       node[last] = value
-
-
-def _value_name(value) -> str:
-  """A grid value as a folder name; different numbers never share one."""
-  if is_real(value) and float(f"{value:g}") == value:
-    return f"{value:g}"
-  return str(value)
-
-
-def _grid_axes(grid) -> list[list[tuple[str, dict]]]:
-  """Each axis as its list of (value name, overrides)."""
-  axes = []
-  for axis in sorted(grid):
-    values = grid[axis]
-    is_mapping = isinstance(values, Mapping | ConfigDict)
-    is_field = is_mapping and set(values) == {"field", "values"}
-    if not is_mapping or (
-      is_field and not isinstance(values["values"], list | tuple)
-    ):
-      raise UserError(
-        f"Grid axis {axis!r} is {values!r}: it must be {{field, values}} with a"
-        " tuple of values, or a mapping from value name to overrides."
-      )
-    if is_field:
-      named = [(_value_name(v), {values["field"]: v}) for v in values["values"]]
-    else:
-      named = [(str(v), flatten(values[v])) for v in sorted(values)]
-    if not named:
-      raise UserError(f"Grid axis {axis!r} is empty: give at least one value.")
-    names = [value for value, _ in named]
-    if len(set(names)) < len(names):
-      raise UserError(
-        f"Grid axis {axis!r} has a value twice ({', '.join(names)}): each value"
-        " must stand once, for it names the run's folder."
-      )
-    axes.append([(f"{axis}={value}", fields) for value, fields in named])
-  return axes
 
 
 def expand(
@@ -126,31 +89,24 @@ def expand(
   Raises:
     UserError: any field of any run is unknown, missing or not allowed.
   """
-  for name in EXPERIMENT_FIELDS:
-    # What the report is to fit may be left out.
-    if name not in config and name != "exponents":
-      raise UserError(f"Field {name!r} is missing: every config must have it.")
-  if not config.arms:
-    raise UserError("Field 'arms' is empty: name at least one arm.")
-  if not choice(True, False).accepts(config.smoke):
-    raise UserError(
-      f"Field 'smoke' is {config.smoke!r}: it must be True/False."
-    )
+  config = experiment.settled(config)
+  experiment.check(config)
   base = ConfigDict(config.to_dict())
-  for name in EXPERIMENT_FIELDS:
+  for name in experiment.FIELDS:
     if name in base:
       del base[name]
   runs = []
-  for combination in itertools.product(*_grid_axes(config.grid)):
+  for combination in itertools.product(*experiment.grid_axes(config.grid)):
     cell = ",".join(name for name, _ in combination) or "base"
+    experiment.check_folder_name("Grid cell", cell)
     first = len(runs)
     for arm in config.arms:
       run = ConfigDict(base.to_dict())
       for name, fields in combination:
         _override(run, fields, schema, f"Grid cell {name!r}")
-      _override(run, config.arms[arm], schema, f"Arm {arm!r}")
+      _override(run, flatten(config.arms[arm]), schema, f"Arm {arm!r}")
       if config.smoke:
-        _override(run, config.shrink, schema, "The smoke shrink")
+        _override(run, flatten(config.shrink), schema, "The smoke shrink")
       check(run, schema)
       runs.append(Run(arm, cell, run.lock()))
     if seeds_apart:

@@ -79,10 +79,15 @@ def read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   try:
     # From memory: NumPy leaves the file of a damaged archive open.
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-      return {name: file[name] for name in file.files}
+      content = {name: file[name] for name in file.files}
   except Exception as error:  # zipfile and NumPy raise many kinds
     lines = str(error).strip().splitlines() or [type(error).__name__]
     raise ValueError(lines[0][:200]) from error
+  # What does not begin as an array does comes back as the file's bytes.
+  others = [name for name, x in content.items() if isinstance(x, bytes)]
+  if others:
+    raise ValueError(f"{others[0][:100]!r} in it is no array")
+  return content
 
 
 def read_json(path: pathlib.Path) -> Any:

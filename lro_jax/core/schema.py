@@ -17,7 +17,12 @@ ConfigDict = ml_collections.ConfigDict
 
 
 MAX_STEPS = 2**31 - 1
-DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(steps?|epochs?)\s*$")
+# Of a rate, a std and the like: what is computed of three is finite in float32,
+# and no integer is too large for an int32.
+MAX_REAL = 1e9
+# No other white space: a duration is printed as it is, on one line.
+DURATION = re.compile(r" *([0-9]+(?:\.[0-9]+)?) *(steps?|epochs?) *")
+LONGEST = 120
 
 
 class UserError(ValueError):
@@ -37,6 +42,21 @@ class Rule(NamedTuple):
 
 
 Schema = Mapping[str, Rule]
+
+
+def shown(value: Any) -> str:
+  """`repr` of a value as a message can hold it: one line, not a long one."""
+  try:
+    # A ConfigDict's has lines, and so has an array's.
+    text = " ".join(repr(value).split())
+  except ValueError:
+    text = "an integer of thousands of digits"
+  return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def is_mapping(value: Any) -> bool:
+  """Whether `value` has fields of its own. Ours."""
+  return isinstance(value, Mapping | ConfigDict)
 
 
 def is_real(value: Any) -> bool:
@@ -94,10 +114,18 @@ def choice(*options: Any) -> Rule:
   )
 
 
-def text() -> Rule:
-  """A non-empty string. Ours."""
+def text(*, empty: bool = False) -> Rule:
+  """A string without line breaks and the like. Ours.
+
+  Args:
+    empty: whether '' will do.
+  """
+  words = "a string, or ''" if empty else "a non-empty string"
   return Rule(
-    "a non-empty string", lambda value: isinstance(value, str) and bool(value)
+    f"{words}, of printable characters",
+    lambda value: (
+      isinstance(value, str) and value.isprintable() and (empty or bool(value))
+    ),
   )
 
 
@@ -115,28 +143,28 @@ def seeds_rule() -> Rule:
   return Rule("a tuple of distinct integers in [0, 2^31), e.g. 0,1,2", accepts)
 
 
-def duration() -> Rule:
-  """A string such as '5000 steps' or '60 epochs'. Ours."""
+def duration(*, never: bool = False) -> Rule:
+  """A string such as '5000 steps' or '60 epochs'. Ours.
+
+  Args:
+    never: whether 'never' will do.
+  """
   return Rule(
-    "a duration such as '5000 steps' or '60 epochs'",
-    lambda value: isinstance(value, str) and bool(DURATION.match(value)),
+    f"a duration such as '5000 steps' or '60 epochs'{', or never' * never}",
+    lambda value: (
+      isinstance(value, str)
+      and (bool(DURATION.fullmatch(value)) or (never and value == "never"))
+    ),
   )
 
 
-def duration_or_never() -> Rule:
-  """A duration, or 'never'. Ours."""
-  return Rule(
-    "a duration such as '500 steps' or '1 epochs', or 'never'",
-    lambda value: value == "never" or duration().accepts(value),
-  )
-
-
-def to_steps(value: str, *, steps_per_epoch: int) -> int:
+def to_steps(value: str, *, steps_per_epoch: int, field: str = "") -> int:
   """The whole number of steps in a duration, at least 1. Ours.
 
   Args:
     value: '<number> steps' or '<number> epochs'.
     steps_per_epoch: steps in one epoch; 1 for full-batch training.
+    field: whose value it is, for the message.
 
   Returns:
     Number of steps, rounded to the nearest.
@@ -144,28 +172,33 @@ def to_steps(value: str, *, steps_per_epoch: int) -> int:
   Raises:
     UserError: `value` is no duration, or one out of bounds.
   """
-  match = DURATION.match(value) if isinstance(value, str) else None
+  what = f"{field} {shown(value)}".strip()
+  match = DURATION.fullmatch(value) if isinstance(value, str) else None
   if not match:
     raise UserError(
-      f"Got {value!r} where {duration().allowed} is needed: write the unit."
+      f"Got {what} where {duration().allowed} is needed: write the unit."
     )
   number, unit = match.groups()
   per_unit = steps_per_epoch if unit.startswith("epoch") else 1
-  steps = max(1, round(float(number) * per_unit))
-  if not float(number) > 0 or steps >= MAX_STEPS:
+  steps = float(number) * per_unit
+  # Before it is rounded, for infinity has no nearest integer.
+  if not float(number) > 0 or not steps < MAX_STEPS - 0.5:
     raise UserError(
-      f"Got {value!r}: a duration must be above 0 and below {MAX_STEPS} steps,"
+      f"Got {what}: a duration must be above 0 and below {MAX_STEPS} steps,"
       " which is what a 32-bit counter holds."
     )
-  return steps
+  return max(1, round(steps))
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  """Fields of a nested config by dotted name, {'data.dim': 400, ...}. Ours."""
+  """Fields of a nested config by dotted name, {'data.dim': 400, ...}. Ours.
+
+  A mapping of nothing is a value: it may stand where a number should.
+  """
   out = {}
   for key in config:
     value = config[key]
-    if isinstance(value, Mapping | ConfigDict):
+    if is_mapping(value) and len(value):
       out |= flatten(value, f"{prefix}{key}.")
     else:
       out[f"{prefix}{key}"] = value
@@ -176,6 +209,21 @@ def nearest(name: str, options) -> str:
   """' (did you mean X?)' if some option is close to `name`, else ''. Ours."""
   close = difflib.get_close_matches(name, list(options), n=1, cutoff=0.6)
   return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def is_section(name: str, value: Any, schema: Schema) -> bool:
+  """Whether `name` is no field, but a section, and empty. Ours.
+
+  Raises:
+    UserError: it is a section, and holds no fields but a value.
+  """
+  inside = [field for field in schema if field.startswith(f"{name}.")]
+  if inside and not is_mapping(value):
+    raise UserError(
+      f"Field {name!r} is {shown(value)}: it must be a section that has"
+      f" {', '.join(inside)}."
+    )
+  return bool(inside)
 
 
 def check(config: Mapping[str, Any], schema: Schema) -> None:
@@ -189,16 +237,16 @@ def check(config: Mapping[str, Any], schema: Schema) -> None:
     UserError: an unknown field, a missing field, or a value not allowed.
   """
   fields = flatten(config)
-  for name in fields:
-    if name not in schema:
+  for name, value in fields.items():
+    if name not in schema and not is_section(name, value, schema):
       raise UserError(
-        f"Unknown field {name!r}{nearest(name, schema)}: remove it or name one"
-        f" of {', '.join(sorted(schema))}."
+        f"Unknown field {shown(name)}{nearest(name, schema)}: remove it or"
+        f" name one of {', '.join(sorted(schema))}."
       )
   for name, rule in schema.items():
     if name not in fields:
       raise UserError(f"Field {name!r} is missing: it must be {rule.allowed}.")
     if not rule.accepts(fields[name]):
       raise UserError(
-        f"Field {name!r} is {fields[name]!r}: it must be {rule.allowed}."
+        f"Field {name!r} is {shown(fields[name])}: it must be {rule.allowed}."
       )

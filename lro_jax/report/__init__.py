@@ -5,9 +5,9 @@ of one track, and `tracks` chooses.
 
 Reading order, and the order in which files may import each other:
 intervals, collect, formats, tables, paper, figures, instruments,
-figures_instruments, verdicts, quantities, exponents, figures_exponents, view,
-figures_theory, figures_patches, figures_vision, theory_view, vision_view,
-tracks, measures, crossings, learning, controls, effective, figures_order,
-order_tables, order, summary, markdown, claim_rules, claim_readings,
-claims_file, claims, claims_table, page.
+figures_instruments, verdicts, quantities, entries, exponents,
+figures_exponents, view, figures_theory, figures_patches, figures_vision,
+theory_view, vision_view, tracks, measures, crossings, learning, controls,
+effective, figures_order, order_tables, order, summary, markdown, claim_rules,
+claim_readings, claims_file, claims, claims_table, page.
 """

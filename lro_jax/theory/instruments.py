@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from lro_jax.core.schema import UserError, nearest
+from lro_jax.core.schema import UserError, nearest, shown
 from lro_jax.core.task import NOT_YET, Array
 from lro_jax.theory import lemmas
 from lro_jax.theory.lemmas import Measured, Reading
@@ -353,8 +353,9 @@ def choose(measure: str, engine: str, structure: str) -> list[Instrument]:
   for name in names:
     if name not in NAMES:
       raise UserError(
-        f"Field 'lemmas.measure' names {name!r}{nearest(name, NAMES)}: it must"
-        f" be all, none, or out of {', '.join(NAMES)}, commas between them."
+        f"Field 'lemmas.measure' names {shown(name)}{nearest(name, NAMES)}: it"
+        f" must be all, none, or out of {', '.join(NAMES)}, commas between"
+        " them."
       )
     if name not in [i.name for i in there]:
       raise UserError(

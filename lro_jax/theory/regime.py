@@ -36,6 +36,11 @@ class Condition(NamedTuple):
   factor: float
 
 
+def _ratio(above: float, below: float) -> float:
+  # Products of small numbers of a config are 0 before any of them is.
+  return above / below if below > 0 else math.inf
+
+
 def _at_most(source: str, statement: str, value: float, bound: float):
   factor = bound / value if value > 0 else math.inf
   # Equalities such as (3.3) are met up to rounding.
@@ -81,12 +86,12 @@ def report(
   # eta t at which either part is learned: rules of thumb, from a prototype of
   # the limit engine.
   eta_t_p = 10 * s.dim if s.num_train > s.dim else 16 * s.num_train
-  eta_t_q = 1000 / (s.r * q2) if s.r > 0 else math.inf
+  eta_t_q = _ratio(1000, s.r * q2)
   out = [
     _at_most(
       "Assumption 3.1, (3.3)",
       "relative change of the noise variance in one large step is 0",
-      abs(after**2 - tau2) / tau2,
+      _ratio(abs(after**2 - tau2), tau2),
       1e-9,
     ),
     _at_most(
@@ -104,7 +109,7 @@ def report(
     _at_most(
       "Section 3, used in proofs",
       "(r d)^(-1) <= min(kappa, 1)",
-      1 / (s.r * s.dim),
+      _ratio(1, s.r * s.dim),
       min(kappa, 1.0),
     )
     if s.r > 0
@@ -127,7 +132,7 @@ def report(
       "Section 3, used in proofs",
       "lambda <= r^2 / (kappa^2 q^3 p^2)",
       lam,
-      s.r**2 / (kappa**2 * q**3 * p**2) if p * q > 0 else math.inf,
+      _ratio(s.r**2, kappa**2 * q**3 * p**2),
     ),
     _at_most(
       "Finite size, ours",
@@ -139,7 +144,7 @@ def report(
       "Finite size, ours",
       "Q suppressed at the large rate: plateau (1-p)|z|^2 r^3 / (24 pi"
       " lambda) <= 1",
-      (1 - p) * q2 * s.r**3 / (24 * math.pi * lam) if lam > 0 else math.inf,
+      _ratio((1 - p) * q2 * s.r**3, 24 * math.pi * lam),
       1.0,
     ),
     _at_most(

@@ -123,7 +123,7 @@ def solve_stationary(
   if unknown[0] == "init_std":
     if not 0 < eta * lam < 2:
       raise UserError(
-        "(3.3) has no init_std at learning rate x weight decay ="
+        "(3.3) has no init_std at large_learning_rate x weight_decay ="
         f" {eta * lam:g}: it must be in (0, 2); without decay the noise"
         " never settles."
       )
@@ -132,8 +132,8 @@ def solve_stationary(
     a = eta * lam
     if not 0 <= a <= 2 or eta <= 0:
       raise UserError(
-        f"(3.3) has no noise_std at learning rate x weight decay = {a:g}: it"
-        " must be in [0, 2]."
+        "(3.3) has no noise_std at large_learning_rate x weight_decay ="
+        f" {a:g}: it must be in [0, 2]."
       )
     value = tau0 * math.sqrt(a * (2 - a)) / eta
   elif unknown[0] == "large_learning_rate":
@@ -150,8 +150,8 @@ def solve_stationary(
     ratio = eta * tau_xi / tau0 if tau0 > 0 else math.inf
     if ratio > 1:
       raise UserError(
-        f"(3.3) has no weight_decay at learning rate x noise_std / init_std ="
-        f" {ratio:g}: it must be at most 1; lower the noise."
+        "(3.3) has no weight_decay at large_learning_rate x noise_std /"
+        f" init_std = {ratio:g}: it must be at most 1; lower the noise."
       )
     # 1 - sqrt(1 - x^2), without cancellation for small x.
     value = ratio**2 / (1 + math.sqrt(1 - ratio**2)) / eta
@@ -175,7 +175,8 @@ def resolve(config: ConfigDict) -> Setting:
   num_train, r, p0 = data.num_train, data.r, data.p0
   weight_decay = optim.weight_decay
   if data.scaling == ASSUMPTION_3_3:
-    num_train = max(1, round(data.dim / data.kappa**2))
+    # The square of a tiny kappa is 0.
+    num_train = max(1, round(data.dim / max(data.kappa**2, 1e-60)))
     r, p0 = data.dim**-0.75, data.kappa**2 / 2
     weight_decay = data.dim**-1.25
   if p0 + data.q0 > 1:
@@ -193,6 +194,12 @@ def resolve(config: ConfigDict) -> Setting:
   if optim.stationary != "none":
     four = solve_stationary(**four | {optim.stationary: None})
     large, weight_decay = four["large_learning_rate"], four["weight_decay"]
+  for name, value in four.items():
+    if not math.isfinite(value):
+      raise UserError(
+        f"(3.3) gives {name} {value:g}: bring optim.large_learning_rate,"
+        " optim.weight_decay, optim.noise_std and model.init_std nearer to 1."
+      )
   if not four["init_std"] > 0:
     raise UserError(
       f"(3.3) gives init_std {four['init_std']:g} for noise_std"
@@ -217,8 +224,9 @@ def resolve(config: ConfigDict) -> Setting:
     )
   if large * weight_decay >= 1:
     raise UserError(
-      f"Got learning rate x weight decay = {large:g} x {weight_decay:g} >= 1:"
-      " one update would flip every weight's sign; lower either."
+      f"Got large_learning_rate x weight_decay = {large:g} x"
+      f" {weight_decay:g} >= 1: one update would flip every weight's sign;"
+      " lower either."
     )
   is_large = optim.algorithm == LARGE
   is_noisy = optim.algorithm == SMALL_NOISE
@@ -255,11 +263,9 @@ def _noisy_steps(optim: ConfigDict, dim: int) -> int:
   """
   if optim.act_noise_steps:
     return optim.act_noise_steps
-  if not optim.anneal_excess:
-    return MAX_STEPS
-  return min(
-    MAX_STEPS, round(dim / (optim.small_learning_rate * optim.anneal_excess))
-  )
+  # Never divided by what may be 0.
+  product = optim.small_learning_rate * optim.anneal_excess
+  return round(dim / product) if dim < MAX_STEPS * product else MAX_STEPS
 
 
 def anneal_threshold(setting: Setting, q: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ SCHEMA = {
   "track": choice("theory"),
   "engine": choice(settings.LIMIT, settings.NETWORK),
   "seeds": schema.seeds_rule(),
-  "max_seeds": integer(0),
+  "max_seeds": integer(0, schema.MAX_STEPS),
   "data.scaling": choice(settings.FREE, settings.ASSUMPTION_3_3),
   "data.kappa": real(0, 1, open_low=True),
   "data.dim": integer(2, settings.MAX_SIZE),
@@ -29,37 +29,37 @@ SCHEMA = {
   "data.num_test": integer(1, 10**7),
   "data.p0": real(0, 1),
   "data.q0": real(0, 1),
-  "data.r": real(0),
-  "data.q_norm": real(0, open_low=True),
+  "data.r": real(0, schema.MAX_REAL),
+  "data.q_norm": real(0, schema.MAX_REAL, open_low=True),
   "model.num_hidden": integer(2, 2**30),
   "model.num_hidden_v": integer(0, 2**30),
   "model.structure": choice(settings.SPLIT, settings.CONV, settings.GENERAL),
-  "model.num_strides": integer(1),
+  "model.num_strides": integer(1, schema.MAX_STEPS),
   "model.basis": choice(network.REDUCED, network.FULL),
-  "model.init_std": real(0, open_low=True),
+  "model.init_std": real(0, schema.MAX_REAL, open_low=True),
   "model.dtype": choice("float32", "float64"),
   "optim.algorithm": choice(
     settings.LARGE, settings.SMALL, settings.SMALL_NOISE
   ),
-  "optim.large_learning_rate": real(0, open_low=True),
-  "optim.small_learning_rate": real(0, open_low=True),
-  "optim.anneal_excess": real(0),
-  "optim.stop_loss": real(0),
-  "optim.weight_decay": real(0),
-  "optim.noise_std": real(0),
-  "optim.act_noise": real(0),
+  "optim.large_learning_rate": real(0, schema.MAX_REAL, open_low=True),
+  "optim.small_learning_rate": real(0, schema.MAX_REAL, open_low=True),
+  "optim.anneal_excess": real(0, schema.MAX_REAL),
+  "optim.stop_loss": real(0, schema.MAX_REAL),
+  "optim.weight_decay": real(0, schema.MAX_REAL),
+  "optim.noise_std": real(0, schema.MAX_REAL),
+  "optim.act_noise": real(0, schema.MAX_REAL),
   "optim.act_noise_steps": integer(0, schema.MAX_STEPS),
   "optim.stationary": choice("none", *settings.STATIONARY),
-  "limit.stride": integer(1),
+  "limit.stride": integer(1, schema.MAX_STEPS),
   "lemmas.measure": schema.text(),
   "train.max": schema.duration(),
-  "train.steps_per_call": integer(1),
-  "train.num_devices": integer(0),
+  "train.steps_per_call": integer(1, schema.MAX_STEPS),
+  "train.num_devices": integer(0, schema.MAX_STEPS),
   "eval.per_decade": integer(0, 1000),
-  "eval.every": schema.duration_or_never(),
-  "checkpoint.minutes": real(0),
-  "checkpoint.every": schema.duration_or_never(),
-  "checkpoint.keep": integer(1),
+  "eval.every": schema.duration(never=True),
+  "checkpoint.minutes": real(0, schema.MAX_REAL),
+  "checkpoint.every": schema.duration(never=True),
+  "checkpoint.keep": integer(1, schema.MAX_STEPS),
 }
 
 # All seeds of a run are one array.
@@ -79,7 +79,14 @@ def validate(config: ConfigDict) -> None:
     UserError: fields that do not fit together.
   """
   setting = settings.resolve(config)
-  schema.to_steps(config.train.max, steps_per_epoch=steps_per_epoch(config))
+  for field, value in (
+    ("train.max", config.train.max),
+    ("eval.every", config.eval.every),
+  ):
+    if value != "never":
+      schema.to_steps(
+        value, steps_per_epoch=steps_per_epoch(config), field=field
+      )
   if config.engine == settings.LIMIT and config.train.num_devices > 1:
     raise UserError(
       f"Got train.num_devices {config.train.num_devices} for the limit engine:"
@@ -90,6 +97,12 @@ def validate(config: ConfigDict) -> None:
     raise UserError(
       "Got data.r 0 for the limit engine: z - zeta, z and z + zeta would be one"
       " point with two labels; give r > 0."
+    )
+  if config.engine == settings.LIMIT and setting.r > 1:
+    raise UserError(
+      f"Got data.r {setting.r:g} for the limit engine: z - zeta and z + zeta"
+      " would be at more than a right angle, where its kernel has no series;"
+      " give r of at most 1, or use engine 'network'."
     )
   _validate_structure(config, setting)
   instruments.choose(

@@ -4,6 +4,7 @@ Whatever they come from, images are uint8 [n, h, w, ch] and labels int32 [n] in
 one stable order.
 """
 
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -69,7 +70,8 @@ def read_npz(path: str) -> Images:
   Raises:
     UserError: missing, damaged, pickled, or not as above.
   """
-  if not pathlib.Path(path).is_file():
+  # Where pathlib raises, as for too long a name, there is no file either.
+  if not os.path.isfile(path):
     raise UserError(
       f"Got data.source {path}, but there is no such file: name an .npz with"
       f" {', '.join(KEYS)}."

@@ -219,10 +219,14 @@ def load(
       f" {FILE} from a run's folder, or leave it empty to draw new patches."
     ) from error
   shape = (size, size, channels)
+  if z.dtype.kind == zeta.dtype.kind == "f":
+    # Before it is held against the rules: a large double is no finite float.
+    with np.errstate(over="ignore"):
+      z, zeta = z.astype(np.float32), zeta.astype(np.float32)
   good = (
     z.shape == shape
     and zeta.shape == (num_classes, *shape)
-    and z.dtype.kind == zeta.dtype.kind == "f"
+    and z.dtype == zeta.dtype == np.float32
     and np.isfinite(z).all()
     and np.isfinite(zeta).all()
     and member.shape == index.shape
@@ -250,7 +254,7 @@ def load(
     order = np.argsort(index)
     member = member[order[np.searchsorted(index, needed, sorter=order)]]
     index = needed
-  return Bank(z.astype(np.float32), zeta.astype(np.float32)), member, index
+  return Bank(z, zeta), member, index
 
 
 def digest(bank: Bank, member: np.ndarray, index: np.ndarray) -> str:

@@ -7,7 +7,7 @@ import jax
 import optax
 
 from lro_jax.core import schedules, schema
-from lro_jax.core.schema import ConfigDict, UserError
+from lro_jax.core.schema import ConfigDict, UserError, shown
 from lro_jax.vision import data, fields, patched, patches, wide_resnet
 from lro_jax.vision.images import Images
 
@@ -53,24 +53,28 @@ def plan(config: ConfigDict, *, steps_per_epoch: int) -> Plan:
     UserError: the run ends before a milestone.
   """
 
-  def steps(value):
-    return schema.to_steps(value, steps_per_epoch=steps_per_epoch)
+  def steps(value, field):
+    return schema.to_steps(value, steps_per_epoch=steps_per_epoch, field=field)
 
-  end = steps(config.train.max)
+  end = steps(config.train.max, "train.max")
+  if config.eval.every != "never":
+    steps(config.eval.every, "eval.every")
   for field, values in (
     ("optim.anneal_at", config.optim.anneal_at),
     ("act_noise.anneal_at", config.act_noise.anneal_at),
   ):
     for value in values:
-      if steps(value) >= end:
+      if steps(value, field) >= end:
         raise UserError(
           f"Got {field} {value!r}, but the run ends after {config.train.max}:"
           f" raise train.max, or take it out of {field}."
         )
   noise = config.act_noise
   per_epoch = noise.decay_every == fields.PER_EPOCH
-  rate_drops = tuple(sorted(map(steps, config.optim.anneal_at)))
-  noise_drops = tuple(sorted(map(steps, noise.anneal_at)))
+  rate_drops, noise_drops = (
+    tuple(sorted(steps(value, "anneal_at") for value in values))
+    for values in (config.optim.anneal_at, noise.anneal_at)
+  )
   return Plan(
     steps_per_epoch,
     end,
@@ -137,23 +141,25 @@ def _check_sources(config: ConfigDict) -> None:
   source, bank = config.data.source, config.patches.bank
   if source != data.CIFAR10 and config.data.dir:
     raise UserError(
-      f"Got data.dir {config.data.dir} with data.source {source}: the folder is"
-      f" that of {data.CIFAR10}; leave it empty."
+      f"Got data.dir {shown(config.data.dir)} with data.source {shown(source)}:"
+      f" the folder is that of {data.CIFAR10}; leave it empty."
     )
   if bank and not config.patches.enabled:
     raise UserError(
-      f"Got patches.bank {bank} while patches.enabled is False: set it to True,"
-      " or leave the bank empty."
+      f"Got patches.bank {shown(bank)} while patches.enabled is False: set it"
+      " to True, or leave the bank empty."
     )
 
 
 def _check_split(config: ConfigDict, devices: int) -> None:
   size = config.train.batch_size
   if devices and size % devices:
+    # Of a billion devices asked for, no more than the batch has can divide it.
+    most = min(devices, size + 1)
     raise UserError(
       f"Got train.batch_size {size} for {devices} devices: it must divide by"
       " them; change it, or set train.num_devices to one of"
-      f" {', '.join(str(k) for k in range(1, devices) if size % k == 0)}."
+      f" {', '.join(str(k) for k in range(1, most) if size % k == 0)}."
     )
 
 

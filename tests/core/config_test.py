@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lro_jax.core import config as config_lib
-from lro_jax.core import schema
+from lro_jax.core import experiment, schema
 from lro_jax.core.schema import ConfigDict, UserError
 from tests.core.schema_test import FIELDS, SCHEMA
 
@@ -63,7 +63,7 @@ class ExpandTest(parameterized.TestCase):
     named = {str(v): {"data.dim": v} for v in (10, 20, 40)}
     short = expand(grid={"dim": self.GRID["dim"]})
     long = [
-      config_lib._grid_axes({"dim": axis}) for axis in (self.GRID["dim"], named)
+      experiment.grid_axes({"dim": axis}) for axis in (self.GRID["dim"], named)
     ]
     self.assertEqual(long[0], long[1])
     self.assertEqual([r.config.data.dim for r in short], [10, 20, 40])

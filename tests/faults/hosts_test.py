@@ -22,7 +22,7 @@ def free_port() -> int:
     return s.getsockname()[1]
 
 
-class HostsTestCase(absltest.TestCase):
+class HostsTestCase(testing.Figures, absltest.TestCase):
   def setUp(self):
     super().setUp()
     self.zygote = self.enterContext(processes.Zygote())
@@ -84,9 +84,7 @@ class TwoHostsTest(HostsTestCase):
           self.assertEqual(a[key], b[key], key)
     # Sums over devices in another order: float32, some tens of steps.
     self.assertLess(largest, 1e-4)
-    testing.figure(
-      self, f"{name}: two hosts differ from one by {largest:.1e} at most"
-    )
+    self.figure(f"{name}: two hosts differ from one by {largest:.1e} at most")
 
   def test_one_dies_and_the_other_says_so_and_both_continue(self):
     small = small_runs.NETWORK
@@ -107,8 +105,8 @@ class TwoHostsTest(HostsTestCase):
     self.assertEqual(*(processes.facts(w / small.folder) for w in (whole, cut)))
     record = metrics.read_json(cut / small.folder / metrics.RUN)
     self.assertEqual(record["resumed"], 1)
-    testing.figure(
-      self, f"a host died: the other ended {waited:.0f} s later, and says why"
+    self.figure(
+      f"a host died: the other ended {waited:.0f} s later, and says why"
     )
 
   @pytest.mark.slow

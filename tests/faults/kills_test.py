@@ -11,8 +11,8 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from lro_jax.core import metrics
+from tests import testing
 from tests.faults import processes, small_runs
-from tests.testing import figure
 
 KINDS = (("network", 1), ("network", 4), ("limit", 1), ("images", 1))
 KINDS += (("images", 4),)
@@ -20,7 +20,7 @@ KINDS += (("images", 4),)
 FULL = 11
 
 
-class Kill(absltest.TestCase):
+class Kill(testing.Figures, absltest.TestCase):
   """Runs of a kind against one that was never interrupted."""
 
   def setUp(self):
@@ -95,7 +95,7 @@ def told(name, devices, met):
 class KillTest(Kill, parameterized.TestCase):
   @parameterized.parameters(("network", 4), ("images", 1))
   def test_continued_equals_uninterrupted(self, name, devices):
-    figure(self, told(name, devices, self.check(name, devices, 1, 3)))
+    self.figure(told(name, devices, self.check(name, devices, 1, 3)))
 
 
 @pytest.mark.slow
@@ -104,7 +104,7 @@ class ManyKillsTest(Kill, parameterized.TestCase):
   def test_continued_equals_uninterrupted(self, name, devices):
     met = self.check(name, devices, FULL, devices)
     self.assertGreater(sum(m[0] == "save" for m in met), 0)
-    figure(self, told(name, devices, met))
+    self.figure(told(name, devices, met))
 
 
 if __name__ == "__main__":

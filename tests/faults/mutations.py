@@ -1,0 +1,280 @@
+"""Mutations of a config: one thing wrong at a time, the same ones every time.
+
+A mutation sets, deletes or renames one place of a config, be it a field, an
+element of a tuple, a section, an arm or a grid axis. Most are mistakes; a few
+are harmless, which is for the code under test to say.
+"""
+
+import random
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from unittest import mock
+
+import ml_collections
+import numpy as np
+from ml_collections import config_dict
+
+from configs import common
+from lro_jax import presets
+
+ConfigDict = ml_collections.ConfigDict
+
+GONE = object()
+
+
+class Renamed(NamedTuple):
+  """Stands for: the same value under another name."""
+
+  name: str
+
+
+class Mutation(NamedTuple):
+  """One place of a config and what is put there.
+
+  Attributes:
+    what: in words, for failures.
+    path: names down to the place; a number is a place in a tuple.
+    value: the new value, `GONE` or `Renamed`.
+  """
+
+  what: str
+  path: tuple[str | int, ...]
+  value: Any
+
+
+TYPES = (
+  None,
+  True,
+  False,
+  [],
+  [1],
+  [{"a": 1}],
+  {},
+  {"dim": 3},
+  {"a": {"b": 1}},
+  (),
+  (0,),
+  (1, 2, 3, 4, 5),
+  (0.5, "text", None),
+  ((1, 2), (3,)),
+  b"bytes",
+  {1, 2},
+  1j,
+  object(),
+  np.float64(0.5),
+  np.int64(3),
+  np.arange(3000),
+  ConfigDict({"a": ConfigDict({"b": 1})}),
+  config_dict.placeholder(int),
+  config_dict.required_placeholder(int),
+)
+NUMBERS = (
+  0,
+  0.0,
+  -0.0,
+  -1,
+  -1.0,
+  1,
+  1.0,
+  2,
+  3.5,
+  7,
+  2**31 - 1,
+  2**31,
+  2**63,
+  10**300,
+  10**400,
+  10**5000,
+  1e-9,
+  1e-160,
+  5e-324,
+  1e160,
+  1e308,
+  float("nan"),
+  float("inf"),
+  -float("inf"),
+)
+STRINGS = (
+  "",
+  " ",
+  "0",
+  "abc",
+  "none",
+  "never",
+  "split",
+  "0 steps",
+  "-1 steps",
+  "1 steps",
+  "1 epochs",
+  "1.5 epoch",
+  "1e3 steps",
+  "9" * 400 + " steps",
+  "0." + "0" * 400 + "1 epochs",
+  "٣ steps",
+  "nowhere.npz",
+  "../../up",
+  "/",
+  "a\nb",
+  "nul\0",
+  "ключ — 鍵 \u202e",
+  "\ud800",
+  "x" * 5000,
+  "%s {0} {data}",
+)
+VALUES = TYPES + NUMBERS + STRINGS
+NAMES = (
+  "unknown",
+  "data",
+  "two words",
+  "",
+  "a/b",
+  "a\nb",
+  "nul\0",
+  "ключ",
+  "\ud800",
+  "x" * 300,
+)
+
+
+def shown(value: Any) -> str:
+  """A value in one short line, for failures."""
+  if value is GONE:
+    return "gone"
+  if isinstance(value, int) and abs(value) > 2**63:
+    # Python refuses to print the longest.
+    return f"an int of {value.bit_length()} bits"
+  text = " ".join(ascii(value).split())
+  return text if len(text) <= 40 else f"{text[:30]}... ({len(text)})"
+
+
+def every_preset() -> list[tuple[str, str]]:
+  """File name and preset of every config, from their own tables."""
+  out = []
+  for file, module in presets.experiments().items():
+    with mock.patch.object(common, "pick", lambda table, arg: list(table)):
+      out += [(file, name) for name in module.get_config()]
+  return out
+
+
+def get(file: str, preset: str) -> dict[str, Any]:
+  """The fields of a preset, as nested dicts."""
+  return presets.experiments()[file].get_config(preset).to_dict()
+
+
+def mutated(fields: dict[str, Any], mutation: Mutation) -> ConfigDict:
+  """The config with its mutation."""
+  return ConfigDict(_changed(fields, mutation.path, mutation.value))
+
+
+def _changed(tree, path, value):
+  """A copy along the path only: a config's thousand mutations share it."""
+  name, *rest = path
+  if isinstance(tree, tuple):
+    new = _changed(tree[name], rest, value) if rest else value
+    return (*tree[:name], new, *tree[name + 1 :])
+  out = dict(tree)
+  if rest:
+    out[name] = _changed(tree[name], rest, value)
+  elif value is GONE:
+    del out[name]
+  elif isinstance(value, Renamed):
+    out[value.name] = out.pop(name)
+  else:
+    out[name] = value
+  return out
+
+
+def every(fields: dict[str, Any]) -> list[Mutation]:
+  """All mutations of a config, in a fixed order."""
+  return list(_places(fields, ()))
+
+
+def sample(fields: dict[str, Any], count: int, seed: Any) -> list[Mutation]:
+  """Some of them, the same for the same seed."""
+  found = every(fields)
+  return random.Random(str(seed)).sample(found, min(count, len(found)))
+
+
+def without_repeats(presets_of_a_file: list[dict]) -> list[list[Mutation]]:
+  """All mutations of each, but of a field that an earlier one has alike none.
+
+  What becomes of a field depends on the fields around it too, but hardly on
+  those in which the presets of one file differ.
+  """
+  seen = set()
+  out = []
+  for fields in presets_of_a_file:
+    found = []
+    alike = set()
+    for mutation in every(fields):
+      place = (mutation.path, shown(_at(fields, mutation.path)))
+      if place not in seen:
+        found.append(mutation)
+      alike.add(place)
+    seen |= alike
+    out.append(found)
+  return out
+
+
+def names_of(mutation: Mutation) -> list[str]:
+  """What a message may call the mutated place: any part of its name."""
+  named = [name for name in mutation.path if isinstance(name, str)]
+  if isinstance(mutation.value, Renamed):
+    named.append(mutation.value.name)
+  elif isinstance(mutation.value, dict | ConfigDict):
+    named += list(mutation.value)
+  # As a message would print it: escaped, and not all of a long one.
+  return [repr(name)[1:-1][:40] for name in named]
+
+
+def _at(tree, path):
+  for name in path:
+    if isinstance(tree, dict) and name not in tree:
+      return GONE
+    tree = tree[name]
+  # A section is mutated as such, whatever is in it.
+  return {} if isinstance(tree, dict) else tree
+
+
+def _mutation(path, value, kind="") -> Mutation:
+  where = ".".join(str(name) for name in path)
+  return Mutation(f"{ascii(where)}: {kind or shown(value)}", path, value)
+
+
+def _places(tree, path) -> Iterator[Mutation]:
+  for name in NAMES:
+    if name not in tree:
+      yield _mutation((*path, name), 1, "unknown field")
+      yield _mutation((*path, name), {}, "unknown section")
+  for name, value in tree.items():
+    here = (*path, name)
+    yield _mutation(here, GONE)
+    for other in (name[:-1], name.upper(), f"{name} ", name + name[-1]):
+      if other not in tree and "." not in other:
+        yield _mutation(here, Renamed(other))
+    for new in (*VALUES, *_alike(value)):
+      yield _mutation(here, new)
+    if isinstance(value, dict):
+      yield from _places(value, here)
+    elif isinstance(value, tuple) and value:
+      for new in VALUES:
+        yield _mutation((*here, 0), new)
+
+
+def _alike(value) -> Iterator[Any]:
+  """Values near the one that is there: of its kind, a little off."""
+  if isinstance(value, tuple):
+    yield from (
+      list(value),
+      value + value,
+      value[:1],
+      (*value, None),
+      value[0:],
+    )
+    yield str(value)
+  elif isinstance(value, dict):
+    yield from (tuple(value), list(value.items()))
+  elif isinstance(value, str):
+    yield from (value.upper(), value[:-1], f" {value}\n", (value,))
+  elif not isinstance(value, bool) and value is not None:
+    yield from (-value, value * 10**6, value / 10**6, float(value), str(value))
