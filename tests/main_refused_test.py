@@ -38,6 +38,17 @@ def tearDownModule():
   jax.config.update("jax_disable_most_optimizations", False)
 
 
+MEASURED = {"arm": "large", "phase": "end", "metric": "step"}
+EXPONENT = {
+  "title": "steps",
+  "source": "ours",
+  "x": {"field": "data.dim"},
+  "y": MEASURED,
+  "cells": "*",
+  "kind": "curve",
+}
+
+
 def no_device():
   return testing.forbidden(
     jax, "local_devices", "local_device_count", "default_backend", "device_put"
@@ -170,6 +181,44 @@ class RefusedConfigTest(RefusedTestCase):
       "instrument_that_the_structure_has_not",
       {"lemmas.measure": "F.3", "engine": "network"},
       ("'F.3'", "'split'"),
+    ),
+    (
+      "limit_obtuse_angle",
+      {"data.r": 1.5},
+      ("data.r 1.5", "limit engine", "at most 1"),
+    ),
+    (
+      "tiny_kappa",
+      {"data.scaling": "assumption_3_3", "data.kappa": 1e-300},
+      ("training examples", "at most 1000000", "data.kappa"),
+    ),
+    (
+      "section_that_is_a_number",
+      {"data": 3},
+      ("'data' is 3", "a section", "data.dim"),
+    ),
+    ("arms_that_are_none", {"arms": 3}, ("'arms' is 3", "a section")),
+    (
+      "arm_that_is_a_number",
+      {"arms.large": 3},
+      ("'large' is 3", "a section"),
+    ),
+    ("arm_elsewhere", {"arms": {"/up": {}}}, ("'/up'", "slashes")),
+    ("arm_named_report", {"arms": {"report": {}}}, ("'report'", "folder")),
+    (
+      "exponent_of_no_field",
+      {"exponents.e": EXPONENT | {"x": {"field": "data.dimm"}}},
+      ("exponents.e.x.field", "data.dimm", "did you mean 'data.dim'"),
+    ),
+    (
+      "exponent_with_a_field_too_many",
+      {"exponents.e": EXPONENT | {"claimd": 1.0}},
+      ("exponents.e.claimd", "did you mean 'claimed'"),
+    ),
+    (
+      "exponent_of_no_phase",
+      {"exponents.e": EXPONENT | {"y": MEASURED | {"phase": "start"}}},
+      ("exponents.e.y.phase", "'start'", "'end'"),
     ),
     ("limit_no_angle", {"data.r": 0.0}, ("data.r 0", "limit engine", "r > 0")),
   )

@@ -99,7 +99,8 @@ def parse_flags(
     # A config file that is not there is missed only where it is used.
     values = {name: flags.FLAGS[name].value for name in required}
     if "config" in required:
-      values["config"] = dict(values["config"] or {})
+      # Names only: a value may be required, and its lack is `main`'s to tell.
+      values["config"] = list(values["config"] or ())
   except (flags.Error, OSError) as error:
     raise UserError(_one_line(_last_words(error))) from error
   except (AttributeError, LookupError, TypeError, ValueError) as error:

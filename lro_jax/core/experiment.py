@@ -20,7 +20,7 @@ from lro_jax.core.schema import (
 # Fields that describe the experiment rather than one run of it.
 FIELDS = ("arms", "grid", "shrink", "smoke", "exponents")
 # What a workdir holds besides the folders of its arms.
-NOT_ARMS = ("report", "experiment.json")
+NO_ARM = "report"
 # Of a folder's name, in bytes: most file systems have no longer ones.
 LONGEST_NAME = 255
 
@@ -67,12 +67,12 @@ def check_folder_name(kind: str, name: str) -> None:
     or not name.isprintable()
     or any(c in name for c in "/\\")
     or size > LONGEST_NAME
-    or (kind == "Arm" and name in NOT_ARMS)
+    or (kind == "Arm" and name == NO_ARM)
   ):
     raise UserError(
       f"{kind} {shown(name)} cannot name a folder: it must be printable, at"
       f" most {LONGEST_NAME} bytes, without slashes, not of dots alone, and no"
-      f" arm {' or '.join(NOT_ARMS)}; a grid axis may name its values, as in"
+      f" arm {NO_ARM!r}; a grid axis may name its values, as in"
       " {'mine': {'data': {'source': 'my/images.npz'}}}."
     )
 

@@ -18,9 +18,9 @@ from tests.faults import configs_test, mutations
 FEW = {"lemmas": {"measure": "4.2"}}
 # File, preset, fields that save seconds, so many mutations; so many if slow.
 CONFIGS = (
-  ("configs/theory.py", "limit", FEW, 6, 60),
+  ("configs/theory.py", "limit", FEW, 3, 60),
   ("configs/theory.py", "network", FEW, 10, 60),
-  ("configs/patches.py", "smoke", {}, 2, 15),
+  ("configs/patches.py", "smoke", {}, 1, 15),
 )
 # Larger ones run out of memory or time, each in its own way.
 LARGEST = {

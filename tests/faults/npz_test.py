@@ -3,7 +3,6 @@
 import pathlib
 import pickle
 import tempfile
-from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -95,7 +94,7 @@ class NpzTest(testing.Figures, parameterized.TestCase):
         result = read(self.path)
         counts["read"] += 1
         if not is_sane(result):
-          wrong.append(f"{what}: read as {result}")
+          wrong.append(f"{what}: read as {str(result)[:100]}")
       except refusal as error:
         counts["refused"] += 1
         text = str(error)
@@ -146,10 +145,8 @@ class NpzTest(testing.Figures, parameterized.TestCase):
 
   @parameterized.parameters(*READERS)
   def test_strange_files_are_read_or_refused(self, reader):
-    with mock.patch.object(
-      pickle, "load", side_effect=AssertionError("pickle.load was called")
-    ):
-      self.check(reader, archives.strange(self.good(reader), self.trap))
+    # No mock stands in for pickle: a reader would catch what it raised.
+    self.check(reader, archives.strange(self.good(reader), self.trap))
 
   @parameterized.parameters(*READERS)
   def test_other_arrays_are_read_or_refused(self, reader):

@@ -272,6 +272,7 @@ class FileTest(parameterized.TestCase):
   @parameterized.parameters(
     ("z", np.zeros((5, 5, 3), np.float32)),
     ("z", np.full((7, 7, 3), np.nan, np.float32)),
+    ("z", np.full((7, 7, 3), 1e300)),
     ("z", np.zeros((7, 7, 3), np.int32)),
     ("zeta", np.zeros((9, 7, 7, 3), np.float32)),
     ("membership", np.array([1, 0])),
