@@ -17,9 +17,8 @@ ConfigDict = ml_collections.ConfigDict
 
 
 MAX_STEPS = 2**31 - 1
-# Of a rate, a std and the like: what is computed of three is finite in float32,
-# and no integer is too large for an int32.
-MAX_REAL = 1e9
+# Of a rate, a std and the like: what a float32 holds.
+MAX_REAL = 3.4e38
 # No other white space: a duration is printed as it is, on one line.
 DURATION = re.compile(r" *([0-9]+(?:\.[0-9]+)?) *(steps?|epochs?) *")
 LONGEST = 120
@@ -78,15 +77,18 @@ def real(
 ) -> Rule:
   """A finite number between bounds (closed unless said otherwise). Ours."""
   left, right = "(["[not open_low], ")]"[not open_high]
+  is_wide = max(abs(low), abs(high)) > MAX_STEPS
+  kind = "a number" + " (a float, or an integer below 2^31)" * is_wide
 
   def accepts(value):
-    if not is_real(value):
+    # JAX takes any integer for an int32.
+    if not is_real(value) or (isinstance(value, int) and abs(value) >= 2**31):
       return False
     above = value > low if open_low else value >= low
     below = value < high if open_high else value <= high
     return above and below
 
-  return Rule(f"a number in {left}{low:g}, {high:g}{right}", accepts)
+  return Rule(f"{kind} in {left}{low:g}, {high:g}{right}", accepts)
 
 
 def integer(low: int = 0, high: int | None = None) -> Rule:

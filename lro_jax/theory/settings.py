@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lro_jax.core.schema import MAX_STEPS, ConfigDict, UserError
+from lro_jax.core.schema import MAX_REAL, MAX_STEPS, ConfigDict, UserError
 
 FREE, ASSUMPTION_3_3 = "free", "assumption_3_3"
 # Algorithms L-S and S of Section 3, and the mitigation of Section F.1.
@@ -195,7 +195,7 @@ def resolve(config: ConfigDict) -> Setting:
     four = solve_stationary(**four | {optim.stationary: None})
     large, weight_decay = four["large_learning_rate"], four["weight_decay"]
   for name, value in four.items():
-    if not math.isfinite(value):
+    if not value <= MAX_REAL:
       raise UserError(
         f"(3.3) gives {name} {value:g}: bring optim.large_learning_rate,"
         " optim.weight_decay, optim.noise_std and model.init_std nearer to 1."
