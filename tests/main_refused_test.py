@@ -197,6 +197,8 @@ class RefusedConfigTest(RefusedTestCase):
       {"data": 3},
       ("'data' is 3", "a section", "data.dim"),
     ),
+    ("tiny_norm", {"data.q_norm": 5e-324}, ("data.q_norm 4.9", "1e-38")),
+    ("tiny_std", {"model.init_std": 1e-200}, ("model.init_std 1e-200",)),
     ("arms_that_are_none", {"arms": 3}, ("'arms' is 3", "a section")),
     (
       "arm_that_is_a_number",

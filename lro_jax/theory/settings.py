@@ -18,6 +18,15 @@ LIMIT, NETWORK = "limit", "network"
 SPLIT, CONV, GENERAL = "split", "conv", "general"
 STATIONARY = ("init_std", "noise_std", "large_learning_rate", "weight_decay")
 
+# Of what is divided by: the square of a smaller one may be 0.
+MIN_REAL = 1e-38
+DIVISORS = (
+  "data.q_norm",
+  "model.init_std",
+  "optim.large_learning_rate",
+  "optim.small_learning_rate",
+)
+
 # Most examples, and coordinates, that a run may have.
 MAX_SIZE = 10**6
 
@@ -172,6 +181,13 @@ def resolve(config: ConfigDict) -> Setting:
     UserError: probabilities, rates or (3.3) do not fit together.
   """
   data, optim = config.data, config.optim
+  for name in DIVISORS:
+    group, field = name.split(".")
+    if config[group][field] < MIN_REAL:
+      raise UserError(
+        f"Got {name} {config[group][field]:g}: it must be at least"
+        f" {MIN_REAL:g}, as small as a float32 can be."
+      )
   num_train, r, p0 = data.num_train, data.r, data.p0
   weight_decay = optim.weight_decay
   if data.scaling == ASSUMPTION_3_3:

@@ -82,16 +82,20 @@ def without_repeats(presets_of_a_file: list[dict]) -> list[list[Mutation]]:
   """All mutations of each, but of a field that an earlier one has alike none.
 
   What becomes of a field depends on the fields around it too, but hardly on
-  those in which the presets of one file differ.
+  those in which the presets of one file differ. Of the entries under exponents,
+  all held against one rule, the first and the last are enough.
   """
   seen = set()
   out = []
   for fields in presets_of_a_file:
     found = []
     alike = set()
+    entries = list(fields["exponents"])[1:-1]
     for mutation in every(fields):
       place = (mutation.path, shown(_at(fields, mutation.path)))
-      if place not in seen:
+      if place not in seen and not (
+        mutation.path[0] == "exponents" and set(mutation.path) & set(entries)
+      ):
         found.append(mutation)
       alike.add(place)
     seen |= alike
