@@ -139,6 +139,8 @@ class DivergedTest(absltest.TestCase):
     folder = self.workdir / "large" / "base"
     seeds = metrics.read_json(folder / metrics.RUN)["seeds"]
     diverged = {"status": "diverged", "step": 1, "events": {"diverge": 1}}
+    learning_rate = seeds["0"].pop("learning_rate")
+    self.assertAlmostEqual(learning_rate / rate, 1, places=6)
     self.assertEqual(seeds["0"], diverged)
     # The other seed of the same arm annealed and went on to the end.
     self.assertEqual(seeds["5"]["status"], "max_steps")
@@ -146,6 +148,7 @@ class DivergedTest(absltest.TestCase):
     page = (self.workdir / "report" / "index.html").read_text()
     for text in (printed, page):
       self.assertIn("large: 1 of 2 seeds diverged", text)
+      self.assertIn("seed 0 at step 1, rate 1.5e+38", text)
     # The errors of a net whose loss is not finite count nowhere.
     results = metrics.read_json(self.workdir / "report" / "results.json")
     for arm, alive in (("large", {5}), ("small", {0, 5})):

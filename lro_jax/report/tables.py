@@ -78,9 +78,16 @@ def notes(run: collect.RunLog) -> list[str]:
       f" before the {' and '.join(waits)} loss; their last state is shown."
     )
   if status["diverged"]:
+    where = "; ".join(
+      f"seed {seed} at step {end['step']:,}"
+      # Older runs did not write the rate down.
+      + (f", rate {end['learning_rate']:g}" if "learning_rate" in end else "")
+      for seed, end in run.record["seeds"].items()
+      if end["status"] == "diverged"
+    )
     out.append(
       f"{run.arm}: {status['diverged']} of {total} seeds diverged (loss not"
-      " finite) and are left out of what is said of the end."
+      f" finite: {where}) and are left out of what is said of the end."
     )
   return out
 
