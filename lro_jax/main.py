@@ -23,7 +23,6 @@ from ml_collections import config_flags
 from lro_jax import presets
 from lro_jax.core import (
   cli,
-  experiment,
   folders,
   hosts,
   interrupt,
@@ -31,79 +30,14 @@ from lro_jax.core import (
   metrics,
   placement,
 )
-from lro_jax.core import config as config_lib
 from lro_jax.core.config import Run
 from lro_jax.core.progress import Progress, clock
-from lro_jax.core.schema import ConfigDict, UserError, shown
-from lro_jax.report import entries, page
-from lro_jax.theory import task as theory
-from lro_jax.vision import task as vision
-
-TRACKS = {"theory": theory, "vision": vision}
+from lro_jax.core.schema import ConfigDict, UserError
+from lro_jax.plans import expand, plan, track_of, without_infeasible
+from lro_jax.report import page
 
 # So many cells are described whole, the others in one line; run.json has all.
 FULL_REPORTS = 2
-
-
-def track_of(config: ConfigDict):
-  """The module of the config's track. Ours.
-
-  Raises:
-    UserError: no track of that name.
-  """
-  name = config.get("track")
-  # What is no string may not even be looked up.
-  if not isinstance(name, str) or name not in TRACKS:
-    raise UserError(
-      f"Field 'track' is {shown(name)}: it must be one of {', '.join(TRACKS)}."
-    )
-  return TRACKS[name]
-
-
-def expand(config: ConfigDict) -> list[Run]:
-  """The config's runs, all of them valid. Touches no device. Ours.
-
-  Raises:
-    UserError: the first thing wrong, in one sentence.
-  """
-  runs, infeasible = plan(config)
-  if infeasible:
-    raise UserError(next(iter(infeasible.values())))
-  return runs
-
-
-def plan(config: ConfigDict) -> tuple[list[Run], dict[str, str]]:
-  """The runs of a config, and the cells that cannot be run. Ours.
-
-  Touches no device. A grid may reach where a run makes no sense: such a cell is
-  left out whole, for its arms would have nothing to be compared with.
-
-  Returns:
-    The runs of the feasible cells; and {cell: reason} of the others.
-
-  Raises:
-    UserError: a field is unknown or not allowed, or no cell is feasible.
-  """
-  config = experiment.settled(config)
-  track = track_of(config)
-  runs = config_lib.expand(config, track.SCHEMA, seeds_apart=track.SEEDS_APART)
-  entries.check(config.get("exponents", {}), track.SCHEMA)
-  return _without_infeasible(runs, lambda run: track.validate(run.config))
-
-
-def _without_infeasible(runs: list[Run], check) -> tuple[list[Run], dict]:
-  """The runs of cells in which every run passes, and why the others do not."""
-  infeasible: dict[str, str] = {}
-  for run in runs:
-    if run.cell not in infeasible:
-      try:
-        check(run)
-      except UserError as error:
-        infeasible[run.cell] = f"Run {run.name}: {error}"
-  left = [run for run in runs if run.cell not in infeasible]
-  if runs and not left:
-    raise UserError(next(iter(infeasible.values())))
-  return left, infeasible
 
 
 def run_all(
@@ -154,7 +88,7 @@ def run_all(
       for run in todo
     }
     todo, found = hosts.all_do(
-      lambda: _without_infeasible(
+      lambda: without_infeasible(
         todo, lambda run: track.check_data(run.config, devices[run.name])
       )
     )
@@ -173,13 +107,12 @@ def run_all(
     ended = _run_chosen(todo, where, devices, track, watch)
     infeasible |= ended.infeasible
 
-  def report():
+  # The others need not wait for the page, which may take a while.
+  if hosts.is_first():
     _write_record(workdir, record | {"infeasible": infeasible})
     left = [run for run in runs if run.cell not in infeasible]
     if only == "*" or all(folders.is_done(where[run.name]) for run in left):
       print(page.write(workdir))
-
-  hosts.first_says(report)
   if ended.elsewhere:
     logging.warning(
       "%d runs are under way in other processes, and not in the tables above:"
@@ -334,9 +267,12 @@ def _freeing_what_never_began(created: list[pathlib.Path]) -> Iterator[None]:
     yield
   finally:
     for folder in ours:
-      claimed = os.path.exists(folder / metrics.CONFIG)
+      # Whoever holds it is about to begin.
+      claimed = hosts.is_first() and os.path.exists(folder / metrics.CONFIG)
       if claimed and not os.path.exists(folder / metrics.RUN):
-        (folder / metrics.CONFIG).unlink()
+        with folders.hold(folder) as free:
+          if free:
+            (folder / metrics.CONFIG).unlink(missing_ok=True)
 
 
 def main() -> None:

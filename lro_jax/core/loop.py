@@ -4,7 +4,7 @@ import collections
 import contextlib
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ from lro_jax.core import (
   folders,
   hosts,
   metrics,
+  pending,
   rows,
   saving,
   steps,
@@ -99,60 +100,15 @@ def run(
       written any more; what was saved and logged is kept.
     InterruptedRun: it was told to end; its state is saved.
   """
-  try:
-    with jax.enable_x64(task.x64):
-      return _run(
-        task,
-        config,
-        folder,
-        steps_per_epoch,
-        devices,
-        progress,
-        name,
-        told_to_end,
-        after_save,
-      )
-  except OSError as error:
-    raise UserError(
-      f"Run {name} cannot write {error.filename or folder} ({error.strerror}):"
-      " its rows and checkpoints till then are kept; make room or make it"
-      " writable, and give the same command again to continue."
-    ) from error
-
-
-def _schedule(task: Task, config: ConfigDict, steps_per_epoch: int):
-  """The steps at which the run is measured."""
-  every = (
-    None
-    if config.eval.every == "never"
-    else to_steps(config.eval.every, steps_per_epoch=steps_per_epoch)
-  )
-  return cadence.eval_steps(
-    to_steps(config.train.max, steps_per_epoch=steps_per_epoch),
-    per_decade=config.eval.per_decade,
-    every=every,
-    marks=task.marks.values(),
-  )
-
-
-def _run(
-  task,
-  config,
-  folder,
-  steps_per_epoch,
-  devices,
-  progress,
-  name,
-  told_to_end,
-  after_save,
-):
   schedule = _schedule(task, config, steps_per_epoch)
   max_steps = schedule[-1]
   # Python calls every step by itself where the device must not loop.
   per_call = config.train.steps_per_call if task.device_loop else 1
-  compiled = steps.compile_task(task, devices)
-  carry = compiled.init()
   with contextlib.ExitStack() as stack:
+    stack.enter_context(_one_sentence_when_unwritable(name, folder))
+    stack.enter_context(jax.enable_x64(task.x64))
+    compiled = steps.compile_task(task, devices)
+    carry = compiled.init()
     saver = stack.enter_context(
       saving.Saver(
         folder, config, task, devices=devices, steps_per_epoch=steps_per_epoch
@@ -187,26 +143,18 @@ def _run(
         metrics.write_bytes(folder / file, content)
       metrics.write_json(folder / metrics.RUN, record)
     progress.start(name, int(last.step.min()) if restored else 0, max_steps)
-    pending: collections.deque = collections.deque()
-    # Of the device's calls waited for: alike on all hosts, which must go on or
-    # end together.
-    all_over = stop = False
 
-    def drain(limit):
-      nonlocal last, all_over, stop
-      while len(pending) > limit:
-        item = compiled.fetch(pending.popleft())
-        if isinstance(item, steps.Reading):
-          last = item
-          if log:
-            log.write(last)
-          _show(progress, last, task.marks)
-        else:
-          stop = stop or bool(item.stop)
-        all_over = bool(item.over.all())
+    def read(reading):
+      nonlocal last
+      last = reading
+      if log:
+        log.write(reading)
+      _show(progress, reading, task.marks)
+
+    sent = pending.Pending(compiled.fetch, read)
 
     def save(index, at):
-      drain(0)
+      sent.wait_for_all()
       saved = saver.save(
         compiled.fetch(carry),
         saving.Position(
@@ -225,21 +173,19 @@ def _run(
     for index in range(position.index, len(schedule)):
       begin, target = schedule[index - 1] if index else 0, schedule[index]
       at = max(begin, position.at)
-      while at < target and not all_over:
+      while at < target and not sent.all_over:
         fresh = at == begin
         at = min(target, at + per_call)
         carry, handle = compiled.call(carry, at, fresh, told_to_end())
-        pending.append(handle)
-        drain(steps.IN_FLIGHT)
-        if at < target and (stop or saver.due(at)):
-          _end_if(stop, save(index, at), name)
-      pending.append(compiled.evaluate(carry))
-      drain(steps.IN_FLIGHT)
-      if target < max_steps and (stop or saver.due(target)):
-        _end_if(stop, save(index + 1, target), name)
-      if all_over:
+        sent.send(handle)
+        if at < target and (sent.stop or saver.due(at)):
+          _end_if(sent.stop, save(index, at), name)
+      sent.send(compiled.evaluate(carry))
+      if target < max_steps and (sent.stop or saver.due(target)):
+        _end_if(sent.stop, save(index + 1, target), name)
+      if sent.all_over:
         break
-    drain(0)
+    sent.wait_for_all()
     result = _result(task, last)
     record |= {
       "status": folders.DONE,
@@ -248,12 +194,41 @@ def _run(
       "state_digest": checkpoint.digest(compiled.fetch(carry.state)),
       "metrics_bytes": writer.offset if writer else 0,
     }
-  if hosts.is_first():
-    metrics.write_json(folder / metrics.RUN, record)
+    if hosts.is_first():
+      metrics.write_json(folder / metrics.RUN, record)
   progress.finish(_summary(result))
   for error in result.diverged:
     logging.error("%s: %s", name, error)
   return result
+
+
+@contextlib.contextmanager
+def _one_sentence_when_unwritable(
+  name: str, folder: pathlib.Path
+) -> Iterator[None]:
+  try:
+    yield
+  except OSError as error:
+    raise UserError(
+      f"Run {name} cannot write {error.filename or folder} ({error.strerror}):"
+      " its rows and checkpoints till then are kept; make room or make it"
+      " writable, and give the same command again to continue."
+    ) from error
+
+
+def _schedule(task: Task, config: ConfigDict, steps_per_epoch: int):
+  """The steps at which the run is measured."""
+  every = (
+    None
+    if config.eval.every == "never"
+    else to_steps(config.eval.every, steps_per_epoch=steps_per_epoch)
+  )
+  return cadence.eval_steps(
+    to_steps(config.train.max, steps_per_epoch=steps_per_epoch),
+    per_decade=config.eval.per_decade,
+    every=every,
+    marks=task.marks.values(),
+  )
 
 
 def _end_if(stop: bool, saved: bool, name: str) -> None:

@@ -27,12 +27,13 @@ class HostsTestCase(testing.Figures, absltest.TestCase):
     super().setUp()
     self.zygote = self.enterContext(processes.Zygote())
 
-  def start(self, arguments, workdir, ids=(0, 1)):
-    """Two hosts of one command."""
+  def start(self, arguments, workdir, ids=(0, 1), own=((), ())):
+    """Two hosts of one command, or those of some ids; `own` differs."""
     port = free_port()
     return [
       self.zygote.start(
         *arguments,
+        *own[i],
         f"--workdir={workdir}",
         f"--coordinator=127.0.0.1:{port}",
         "--num_processes=2",
@@ -151,20 +152,8 @@ class MistakesTest(HostsTestCase):
 
   def test_hosts_that_were_started_differently(self):
     workdir = self.zygote.scratch / "differ"
-    port = free_port()
-    pair = [
-      self.zygote.start(
-        *small_runs.NETWORK.arguments,
-        f"--config.data.r={0.2 + i}",
-        f"--workdir={workdir}",
-        f"--coordinator=127.0.0.1:{port}",
-        "--num_processes=2",
-        f"--process_id={i}",
-        f"--host_timeout={TIMEOUT}",
-        devices=4,
-      )
-      for i in (0, 1)
-    ]
+    own = [(f"--config.data.r={0.2 + i}",) for i in (0, 1)]
+    pair = self.start(small_runs.NETWORK.arguments, workdir, own=own)
     for process in pair:
       self.refused(process, "Host 1 was started with another config")
 

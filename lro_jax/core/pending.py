@@ -1,0 +1,61 @@
+"""Calls of the device that the host has not waited for yet.
+
+On several hosts all must go on or end after the same call. So what a call has
+told counts only once `steps.IN_FLIGHT` others were sent after it, even where a
+host has waited for it sooner, in order to save.
+"""
+
+import collections
+from collections.abc import Callable
+
+from lro_jax.core import steps
+from lro_jax.core.task import Tree
+
+
+class Pending:
+  """A queue of calls, and what they have told.
+
+  Attributes:
+    all_over: whether every seed has stopped or diverged.
+    stop: whether any host was told to end.
+  """
+
+  def __init__(
+    self,
+    fetch: Callable[[Tree], Tree],
+    read: Callable[[steps.Reading], None],
+  ):
+    """An empty queue.
+
+    Args:
+      fetch: waits for a tree on the device, and brings it to the host.
+      read: called with every Reading, in order.
+    """
+    self.all_over = self.stop = False
+    self._fetch, self._read = fetch, read
+    self._sent = 0
+    self._queue: collections.deque = collections.deque()
+    self._told: collections.deque = collections.deque()
+
+  def send(self, item: steps.Handle | steps.Reading) -> None:
+    """Another call was sent; waits for those that were sent long before."""
+    self._sent += 1
+    self._queue.append((self._sent, item))
+    self._wait(steps.IN_FLIGHT)
+    while self._told and self._told[0][0] <= self._sent - steps.IN_FLIGHT:
+      _, self.all_over, stop = self._told.popleft()
+      self.stop = self.stop or stop
+
+  def wait_for_all(self) -> None:
+    """Waits until nothing is in flight."""
+    self._wait(0)
+
+  def _wait(self, limit):
+    while len(self._queue) > limit:
+      number, item = self._queue.popleft()
+      item = self._fetch(item)
+      is_reading = isinstance(item, steps.Reading)
+      if is_reading:
+        self._read(item)
+      stop = not is_reading and bool(item.stop)
+      self._told.append((number, bool(item.over.all()), stop))
