@@ -120,6 +120,7 @@ class ReadOnlyTest(DiskTestCase):
     done = self.run_on(f"mount -t tmpfs -o ro none {self.workdir}")
     self.one_error(done, "Read-only file system", "choose a --workdir")
 
+  @pytest.mark.slow
   def test_one_that_has_become_read_only_keeps_what_is_there(self):
     wanted = self.anywhere()
     self.workdir.rename(self.scratch / "before")

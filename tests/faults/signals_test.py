@@ -2,7 +2,8 @@
 
 import signal
 
-from absl.testing import absltest, parameterized
+import pytest
+from absl.testing import absltest
 
 from lro_jax.core import interrupt, metrics
 from tests.faults import processes, small_runs
@@ -11,11 +12,16 @@ from tests.faults import processes, small_runs
 ONCE = ("--config.checkpoint.minutes=1000", "--config.eval.every=never")
 
 
-class SignalTest(parameterized.TestCase):
-  @parameterized.parameters(
-    ("network", signal.SIGTERM), ("images", signal.SIGINT)
-  )
-  def test_it_saves_and_ends_and_the_same_command_continues(self, name, number):
+class SignalTest(absltest.TestCase):
+  def test_it_saves_and_ends_and_the_same_command_continues(self):
+    self.check("network", signal.SIGTERM)
+
+  @pytest.mark.slow
+  def test_of_images_by_ctrl_c(self):
+    self.check("images", signal.SIGINT)
+
+  def check(self, name, number):
+    """A signal, and the same command again."""
     zygote = self.enterContext(processes.Zygote())
     small = small_runs.ALL[name]
     whole, cut = zygote.scratch / "whole", zygote.scratch / "cut"
