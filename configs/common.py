@@ -22,6 +22,7 @@ def base(name, track):
   c.name = name
   c.track = track
   c.seeds = (0,)
+  c.branch_from = ""  # or RUN@STEP: begins where that run was, see core.branch
   c.train = ConfigDict(
     dict(
       max="1000 steps",

@@ -59,6 +59,7 @@ def split():
       large_learning_rate=0.2,
       small_learning_rate=0.0002,
       anneal_excess=0.18,  # eps1: anneal at loss eps1 + q log 2
+      anneal_latest=0,  # or a step: anneal there, if not before
       stop_loss=0.15,  # eps2
       weight_decay=6e-5,
       noise_std=0.0,  # solved from (3.3), see next line

@@ -20,8 +20,9 @@ import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from lro_jax import presets
+from lro_jax import branching, presets
 from lro_jax.core import (
+  branch,
   cli,
   folders,
   hosts,
@@ -93,6 +94,7 @@ def run_all(
       )
     )
     infeasible = infeasible | found
+    hosts.first_says(lambda: _check_branches(todo, track))
     hosts.first_says(
       lambda: _write_record(workdir, record | {"infeasible": infeasible})
     )
@@ -121,6 +123,15 @@ def run_all(
       ", ".join(ended.elsewhere),
     )
   logging.info("All done in %s.", clock(time.monotonic() - started))
+
+
+def _check_branches(todo: list[Run], track) -> None:
+  for run in todo:
+    branch.check(
+      run.config,
+      track.schedule_fields(run.config),
+      steps_per_epoch=track.steps_per_epoch(run.config),
+    )
 
 
 def _write_record(workdir: pathlib.Path, record: dict) -> None:
@@ -296,6 +307,15 @@ def main() -> None:
     " every config or of that of --config, and runs nothing.",
   )
 
+  branch_from = flags.DEFINE_string(
+    "branch_from",
+    None,
+    "RUN@STEP: every run of --config begins where RUN was at STEP, a step of"
+    " which it saved a checkpoint. Without --config RUN@STEP,STEP...: RUN as it"
+    " went on, and annealed at each STEP, as"
+    " --config=configs/branch.py:RUN@STEP,STEP..., which takes overrides.",
+  )
+
   distributed = flags.DEFINE_bool(
     "distributed",
     False,
@@ -328,7 +348,13 @@ def main() -> None:
       )
       print(presets.diff(presets.pair(diff.value), expand, file))
       return
-    one = ConfigDict(config.value), pathlib.Path(workdir.value)
+    if config.value is None:
+      experiment = branching.experiment(branch_from.value)
+    else:
+      experiment = ConfigDict(config.value)
+      if branch_from.value:
+        experiment.branch_from = branch_from.value
+    one = experiment, pathlib.Path(workdir.value)
     explicit = (coordinator.value, num_processes.value, process_id.value)
     given = [x is not None for x in explicit]
     if any(given) and not all(given):
@@ -352,7 +378,7 @@ def main() -> None:
     required=("config", "workdir"),
     example="python -m lro_jax.main --config=configs/theory.py"
     " --workdir=FOLDER",
-    instead="diff",
+    instead={"diff": ("config", "workdir"), "branch_from": ("config",)},
   )
 
 

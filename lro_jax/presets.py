@@ -14,8 +14,8 @@ import configs
 from lro_jax.core.config import Run, differences
 from lro_jax.core.schema import UserError, nearest
 
-# Modules of `configs` that are no experiments.
-SHARED = ("common", "vision")
+# Modules of `configs` that are no experiments, or none without a run.
+SHARED = ("common", "vision", "branch")
 
 
 def experiments() -> dict[str, object]:

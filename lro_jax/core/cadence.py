@@ -3,6 +3,37 @@
 import math
 from collections.abc import Iterable
 
+from lro_jax.core.schema import ConfigDict, UserError, to_steps
+
+# Regular ones of a run, each a row: a million are a gigabyte of metrics.jsonl.
+MAX_EVALUATIONS = 10**6
+
+
+def check(config: ConfigDict, *, steps_per_epoch: int) -> None:
+  """Refuses durations that are none, or too many evaluations. Ours.
+
+  Args:
+    config: a run's; read here: `train.max`, `eval.every`.
+    steps_per_epoch: for durations.
+
+  Raises:
+    UserError: of either.
+  """
+  end, every = (
+    value != "never"
+    and to_steps(value, steps_per_epoch=steps_per_epoch, field=field)
+    for field, value in (
+      ("train.max", config.train.max),
+      ("eval.every", config.eval.every),
+    )
+  )
+  if every and end // every > MAX_EVALUATIONS:
+    raise UserError(
+      f"Got eval.every {config.eval.every!r} with train.max"
+      f" {config.train.max!r}: {end // every:,} evaluations, where"
+      f" {MAX_EVALUATIONS:,} are possible; raise eval.every or lower train.max."
+    )
+
 
 def eval_steps(
   max_steps: int,

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -61,24 +62,34 @@ def _remove_unfinished(folder: pathlib.Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def steps_saved(run_folder: pathlib.Path) -> list[int]:
+  """Steps of which a run folder holds a checkpoint, increasing. Ours."""
+  folder = run_folder / FOLDER
+  paths = folder.iterdir() if folder.is_dir() else ()
+  return sorted(int(p.name) for p in paths if re.fullmatch("[0-9]+", p.name))
+
+
 class Checkpoints:
   """The checkpoints of one run; a context manager."""
 
-  def __init__(self, run_folder: pathlib.Path, keep: int):
+  def __init__(self, run_folder: pathlib.Path, keep: int | None):
     """Opens the run's checkpoint folder.
 
     Args:
       run_folder: the run's folder.
-      keep: how many of the last checkpoints to keep, >= 1.
+      keep: how many of the last checkpoints to keep, >= 1; None only reads, and
+        leaves all as it is: the run may be another process's.
     """
     folder = (run_folder / FOLDER).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    _remove_unfinished(folder)
+    if keep is not None:
+      folder.mkdir(parents=True, exist_ok=True)
+      _remove_unfinished(folder)
     self.damaged = 0  # how many were put aside
     self._manager = ocp.CheckpointManager(
       folder,
       options=ocp.CheckpointManagerOptions(
         max_to_keep=keep,
+        read_only=keep is None,
         enable_async_checkpointing=False,
         create=False,
         # One process writes; the others do not wait for each other here.
@@ -147,10 +158,9 @@ class Checkpoints:
     Raises:
       UserError: what `accept` raised; nothing is put aside.
     """
-    leaves, treedef = jax.tree.flatten(like)
     for index in sorted(self._manager.all_steps(), reverse=True):
       try:
-        tree, note = self._read(index, leaves, treedef, accept)
+        return self.read(index, like, accept=accept)
       except UserError:
         raise
       except Exception as error:  # orbax raises many kinds for a damaged file
@@ -164,8 +174,6 @@ class Checkpoints:
           index,
         )
         self._put_aside(index)
-        continue
-      return Restored(tree, note)
     return None
 
   def _put_aside(self, index):
@@ -176,7 +184,25 @@ class Checkpoints:
     self.damaged += 1
     self._manager.reload()
 
-  def _read(self, index, leaves, treedef, accept):
+  def read(
+    self,
+    index: int,
+    like: Tree,
+    *,
+    accept: Callable[[dict[str, Any]], None] = lambda note: None,
+  ) -> Restored:
+    """The checkpoint of one index. Ours.
+
+    Args:
+      index: of `steps_saved`.
+      like: as for `restore`.
+      accept: likewise.
+
+    Raises:
+      UserError: what `accept` raised.
+      Exception: of many kinds, where it is missing or damaged.
+    """
+    leaves, treedef = jax.tree.flatten(like)
     # The note first: whether the arrays are wanted at all stands in it. And a
     # flipped digit in it is still JSON, and another offset.
     note = dict(
@@ -203,4 +229,4 @@ class Checkpoints:
       raise ValueError(
         "its bytes differ from the digest taken when it was saved"
       )
-    return tree, note
+    return Restored(tree, note)

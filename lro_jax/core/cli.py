@@ -8,7 +8,8 @@ import functools
 import re
 import sys
 import traceback
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -46,7 +47,7 @@ def run(
   *,
   required: tuple[str, ...],
   example: str,
-  instead: str | None = None,
+  instead: Mapping[str, tuple[str, ...]] = types.MappingProxyType({}),
 ) -> None:
   """Parses the flags and calls `main`. Ours.
 
@@ -54,7 +55,7 @@ def run(
     main: what to do; may raise `UserError`.
     required: names of flags that must be given.
     example: a command line that works, for the message.
-    instead: name of a flag that, given, makes the required ones optional.
+    instead: name of a flag -> which required ones it makes optional.
   """
   logging.set_verbosity(logging.INFO)
   # Orbax logs a paragraph per checkpoint at this level, JAX a line for each
@@ -79,7 +80,7 @@ def parse_flags(
   *,
   required: tuple[str, ...],
   example: str,
-  instead: str | None = None,
+  instead: Mapping[str, tuple[str, ...]] = types.MappingProxyType({}),
 ) -> list[str]:
   """The arguments that are no flags; the flags are parsed. Ours.
 
@@ -94,8 +95,9 @@ def parse_flags(
   """
   try:
     rest = flags.FLAGS(argv)
-    if instead is not None and flags.FLAGS[instead].value:
-      required = ()
+    for name, spared in instead.items():
+      if flags.FLAGS[name].value:
+        required = tuple(set(required) - set(spared))
     # A config file that is not there is missed only where it is used.
     values = {name: flags.FLAGS[name].value for name in required}
     if "config" in required:

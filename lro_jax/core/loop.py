@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from lro_jax.core import (
+  branch,
   cadence,
   checkpoint,
   folders,
@@ -82,7 +83,8 @@ def run(
 
   Args:
     task: what to run.
-    config: the run's config; read here: `train`, `eval`, `checkpoint`.
+    config: the run's config; read here: `train`, `eval`, `checkpoint`,
+      `branch_from`.
     folder: the run's folder, already claimed, and held.
     steps_per_epoch: for durations.
     devices: number of devices the task was made for.
@@ -100,7 +102,8 @@ def run(
       written any more; what was saved and logged is kept.
     InterruptedRun: it was told to end; its state is saved.
   """
-  schedule = _schedule(task, config, steps_per_epoch)
+  begins = branch.origin(config)
+  schedule = _schedule(task, config, steps_per_epoch, begins)
   max_steps = schedule[-1]
   # Python calls every step by itself where the device must not loop.
   per_call = config.train.steps_per_call if task.device_loop else 1
@@ -114,14 +117,20 @@ def run(
         folder, config, task, devices=devices, steps_per_epoch=steps_per_epoch
       )
     )
-    restored = saver.restore(compiled.fetch(carry))
+    like = compiled.fetch(carry)
+    restored = saver.restore(like)
     position, last = saving.Position(), None
     if restored is not None:
       tree, position = restored
-      carry = compiled.put(tree)
       position = position._replace(resumed=position.resumed + 1)
-      last = compiled.fetch(compiled.evaluate(carry))
       logging.info("%s: continuing from a checkpoint.", name)
+    elif begins is not None:
+      restored = branch.begin(begins, task, like, folder, schedule)
+      tree, position = restored
+      logging.info("%s: begins from step %d of %s.", name, *begins[::-1])
+    if restored is not None:
+      carry = compiled.put(tree)
+      last = compiled.fetch(compiled.evaluate(carry))
     record = {
       "name": name,
       "status": folders.RUNNING,
@@ -175,7 +184,7 @@ def run(
       at = max(begin, position.at)
       while at < target and not sent.all_over:
         fresh = at == begin
-        at = min(target, at + per_call)
+        at = min(target, saver.next_at(at, at + per_call))
         carry, handle = compiled.call(carry, at, fresh, told_to_end())
         sent.send(handle)
         if at < target and (sent.stop or saver.due(at)):
@@ -216,7 +225,12 @@ def _one_sentence_when_unwritable(
     ) from error
 
 
-def _schedule(task: Task, config: ConfigDict, steps_per_epoch: int):
+def _schedule(
+  task: Task,
+  config: ConfigDict,
+  steps_per_epoch: int,
+  begins: branch.Origin | None,
+) -> list[int]:
   """The steps at which the run is measured."""
   every = (
     None
@@ -227,7 +241,7 @@ def _schedule(task: Task, config: ConfigDict, steps_per_epoch: int):
     to_steps(config.train.max, steps_per_epoch=steps_per_epoch),
     per_decade=config.eval.per_decade,
     every=every,
-    marks=task.marks.values(),
+    marks=(*task.marks.values(), *([begins.step] if begins else ())),
   )
 
 

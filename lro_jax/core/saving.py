@@ -55,6 +55,29 @@ def arrays_of(tree: Tree) -> list[str]:
   ]
 
 
+def facts_of(task: Task) -> dict[str, Any]:
+  """What a state goes with that a config only names: the data. Ours."""
+  return {name: task.facts.get(name) for name in ("data", "patches")}
+
+
+def refuse_other_format(note: dict[str, Any], where: str) -> None:
+  """Refuses a note that this version does not read. Ours.
+
+  Args:
+    note: a checkpoint's.
+    where: whose it is, to begin the sentence with.
+
+  Raises:
+    UserError: it has another format.
+  """
+  if note.get("format") != FORMAT:
+    raise UserError(
+      f"{where} has format {note.get('format', 1)}, this lro_jax reads"
+      f" {FORMAT}: finish the run with the version that began it, or choose"
+      " another --workdir."
+    )
+
+
 class Saver:
   """Saves and restores one run; a context manager.
 
@@ -87,17 +110,16 @@ class Saver:
       else to_steps(every, steps_per_epoch=steps_per_epoch)
     )
     # The data as well: a config names a file, not what is in it.
-    facts = {name: task.facts.get(name) for name in ("data", "patches")}
     self._about = metrics.plain(
       {
         "format": FORMAT,
         "config": config.to_dict(),
-        "facts": facts,
+        "facts": facts_of(task),
         "versions": folders.versions() | {"devices": str(devices)},
       }
     )
     self._checkpoints = None
-    self._saved_at, self._saved_time = 0, time.monotonic()
+    self._saved_time = time.monotonic()
 
   def __enter__(self):
     if hosts.is_first():
@@ -110,10 +132,23 @@ class Saver:
     if self._checkpoints is not None:
       self._checkpoints.close()
 
+  def next_at(self, at: int, otherwise: int) -> int:
+    """Where the device's next call should end, to save there.
+
+    Args:
+      at: steps into the run.
+      otherwise: where it would end, were nothing to be saved.
+    """
+    if self._every is None:
+      return otherwise
+    return min(otherwise, (at // self._every + 1) * self._every)
+
   def due(self, at: int) -> bool:
     """Whether it is time to save, `at` steps into the run."""
     minutes = (time.monotonic() - self._saved_time) / 60
-    enough = self._every is not None and at - self._saved_at >= self._every
+    # At its multiples, whatever else was saved: a step to branch from is one
+    # that can be named.
+    enough = bool(self._every and at) and at % self._every == 0
     return enough or minutes >= self._options.minutes
 
   def save(self, carry: Tree, position: Position) -> bool:
@@ -123,7 +158,7 @@ class Saver:
       carry: NumPy tree.
       position: where the run stands.
     """
-    self._saved_at, self._saved_time = position.at, time.monotonic()
+    self._saved_time = time.monotonic()
     if self._checkpoints is None:
       return True
     note = self._about | {
@@ -177,19 +212,13 @@ class Saver:
       return None
     leaves[:] = jax.tree.leaves(restored.tree)
     position = restored.note["position"]
-    self._saved_at = position["at"]
     self._warn_of_other_versions(restored.note["versions"])
     return position
 
   def _accept(self, note: dict[str, Any], arrays: list[str]) -> None:
     """Refuses a state that this run cannot continue."""
     where = f"The checkpoint in {self._folder}"
-    if note.get("format") != FORMAT:
-      raise UserError(
-        f"{where} has format {note.get('format', 1)}, this lro_jax reads"
-        f" {FORMAT}: finish the run with the version that began it, or choose"
-        " another --workdir."
-      )
+    refuse_other_format(note, where)
     for kind in ("config", "facts"):
       found = differences(self._about[kind], note[kind])
       if found:

@@ -105,7 +105,7 @@ def main() -> None:
     write,
     required=("workdir",),
     example="python -m lro_jax.report --workdir=FOLDER",
-    instead="claims",
+    instead={"claims": ("workdir",)},
   )
 
 

@@ -51,8 +51,8 @@ class Setting(NamedTuple):
     anneal_excess: eps1 where the arm anneals, else -inf.
     stop_loss: eps2.
     excess: eps1, whether or not the arm anneals.
-    anneal_step: step at which the pre-activation noise goes, whatever the loss;
-      None where there is none.
+    anneal_step: step at which the rate falls or the pre-activation noise goes,
+      whatever the loss, if not before; None where it is the loss alone.
     act_noise: std of the pre-activation noise before it is annealed, over tau0;
       0 but for the mitigation of Section F.1.
     structure: of the first layer.
@@ -264,7 +264,9 @@ def resolve(config: ConfigDict) -> Setting:
     anneal_excess=optim.anneal_excess if is_large else -math.inf,
     stop_loss=optim.stop_loss,
     excess=optim.anneal_excess,
-    anneal_step=_noisy_steps(optim, data.dim) if is_noisy else None,
+    anneal_step=_noisy_steps(optim, data.dim)
+    if is_noisy
+    else (optim.anneal_latest or None if is_large else None),
     act_noise=optim.act_noise if is_noisy else 0.0,
     structure=structure,
     num_strides=config.model.num_strides if structure == CONV else 1,

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from lro_jax.core import schema
+from lro_jax.core import cadence, schema
 from lro_jax.core.schema import ConfigDict, UserError, choice, integer, real
 from lro_jax.core.task import Task
 from lro_jax.theory import (
@@ -20,6 +20,7 @@ SCHEMA = {
   "name": schema.text(),
   "track": choice("theory"),
   "engine": choice(settings.LIMIT, settings.NETWORK),
+  "branch_from": schema.text(empty=True),
   "seeds": schema.seeds_rule(),
   "max_seeds": integer(0, schema.MAX_STEPS),
   "data.scaling": choice(settings.FREE, settings.ASSUMPTION_3_3),
@@ -44,6 +45,7 @@ SCHEMA = {
   "optim.large_learning_rate": real(0, schema.MAX_REAL, open_low=True),
   "optim.small_learning_rate": real(0, schema.MAX_REAL, open_low=True),
   "optim.anneal_excess": real(0, schema.MAX_REAL),
+  "optim.anneal_latest": integer(0, schema.MAX_STEPS),
   "optim.stop_loss": real(0, schema.MAX_REAL),
   "optim.weight_decay": real(0, schema.MAX_REAL),
   "optim.noise_std": real(0, schema.MAX_REAL),
@@ -79,14 +81,7 @@ def validate(config: ConfigDict) -> None:
     UserError: fields that do not fit together.
   """
   setting = settings.resolve(config)
-  for field, value in (
-    ("train.max", config.train.max),
-    ("eval.every", config.eval.every),
-  ):
-    if value != "never":
-      schema.to_steps(
-        value, steps_per_epoch=steps_per_epoch(config), field=field
-      )
+  cadence.check(config, steps_per_epoch=steps_per_epoch(config))
   if config.engine == settings.LIMIT and config.train.num_devices > 1:
     raise UserError(
       f"Got train.num_devices {config.train.num_devices} for the limit engine:"
@@ -159,6 +154,49 @@ def _validate_structure(config: ConfigDict, setting: settings.Setting) -> None:
         f"Got model.num_hidden_v {config.model.num_hidden_v} with"
         f" model.structure {structure!r}: all units see x2 there; set 0."
       )
+
+
+def schedule_fields(config: ConfigDict) -> tuple[str, ...]:
+  """Fields that a branch of a run may have otherwise. Ours; `core.branch`.
+
+  Args:
+    config: the branch's.
+  """
+  if config.engine == settings.NETWORK:
+    return ("optim", "train.max")
+  # A state of the limit engine is a sum per rate, and the rates come from the
+  # learning rates, the decay and the length of the run.
+  return tuple(
+    f"optim.{name}"
+    for name in (
+      "anneal_excess",
+      "anneal_latest",
+      "stop_loss",
+      "act_noise_steps",
+    )
+  )
+
+
+def annealed_at(config: ConfigDict, step: int) -> dict:
+  """Overrides with which a branch at `step` anneals there. Ours.
+
+  Args:
+    config: of the run it comes from.
+    step: where it begins.
+
+  Raises:
+    UserError: the run's algorithm has nothing to anneal.
+  """
+  algorithm = config.optim.algorithm
+  if algorithm == settings.LARGE:
+    return {"optim": {"anneal_latest": step}}
+  if algorithm == settings.SMALL_NOISE:
+    return {"optim": {"act_noise_steps": step}}
+  raise UserError(
+    f"Got a run of optim.algorithm {algorithm!r}, which has nothing to anneal:"
+    " branch from an arm that anneals, or set branch_from in a config with arms"
+    " of your own."
+  )
 
 
 def conditions(config: ConfigDict) -> list[regime.Condition]:

@@ -39,6 +39,7 @@ def _yes_or_no() -> Rule:
 SCHEMA = {
   "name": schema.text(),
   "track": choice("vision"),
+  "branch_from": schema.text(empty=True),
   "seeds": schema.seeds_rule(),
   "data.source": Rule(
     f"{data.CIFAR10!r}, {data.SYNTHETIC!r}, or a path that ends in .npz",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import optax
 
-from lro_jax.core import schedules, schema
+from lro_jax.core import cadence, schedules, schema
 from lro_jax.core.schema import ConfigDict, UserError, shown
 from lro_jax.vision import data, fields, patched, patches, wide_resnet
 from lro_jax.vision.images import Images
@@ -57,8 +57,7 @@ def plan(config: ConfigDict, *, steps_per_epoch: int) -> Plan:
     return schema.to_steps(value, steps_per_epoch=steps_per_epoch, field=field)
 
   end = steps(config.train.max, "train.max")
-  if config.eval.every != "never":
-    steps(config.eval.every, "eval.every")
+  cadence.check(config, steps_per_epoch=steps_per_epoch)
   for field, values in (
     ("optim.anneal_at", config.optim.anneal_at),
     ("act_noise.anneal_at", config.act_noise.anneal_at),

@@ -6,7 +6,7 @@ import numpy as np
 
 from lro_jax.core import metrics, optim, prng
 from lro_jax.core.prng import Stream
-from lro_jax.core.schema import ConfigDict
+from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.core.task import NOT_YET, Data, Measurements, Task, TrainState
 from lro_jax.vision import data as data_lib
 from lro_jax.vision import (
@@ -30,6 +30,37 @@ MEMORY_FIELDS = (
 
 validate, check_data = settings.validate, settings.check_data
 steps_per_epoch = settings.steps_per_epoch
+
+
+def schedule_fields(config: ConfigDict) -> tuple[str, ...]:
+  """Fields that a branch of a run may have otherwise. Ours; `core.branch`."""
+  del config
+  return ("optim", "act_noise", "train.max")
+
+
+def annealed_at(config: ConfigDict, step: int) -> dict:
+  """Overrides with which a branch at `step` anneals there. Ours.
+
+  By the run's own factors: what it lowers later, or has lowered.
+
+  Args:
+    config: of the run it comes from.
+    step: where it begins.
+
+  Raises:
+    UserError: the run has no factor to anneal by.
+  """
+  sections = [
+    name
+    for name in ("optim", "act_noise")
+    if config[name].anneal_factor != 1 and config[name].anneal_at
+  ]
+  if not sections:
+    raise UserError(
+      "Got a run that lowers neither rate nor noise: branch from an arm that"
+      " anneals, or set branch_from in a config with arms of your own."
+    )
+  return {name: {"anneal_at": (f"{step} steps",)} for name in sections}
 
 
 def num_devices(config: ConfigDict) -> int:

@@ -1,0 +1,69 @@
+"""What if it were annealed here: an experiment of branches of one run.
+
+Its arms are the run as it went on, and the same state annealed at each of the
+steps named, by the run's own factor. See `core.branch` for what a branch is,
+and `configs/branch.py` for the command.
+"""
+
+import pathlib
+
+from configs import common
+from lro_jax.core import branch, metrics
+from lro_jax.core.schema import ConfigDict, UserError, shown
+from lro_jax.plans import track_of
+
+CONTINUED, ANNEALED = "continued", "annealed"
+
+
+def experiment(text: str) -> ConfigDict:
+  """The experiment that RUN@STEP[,STEP...] stands for. Ours.
+
+  Args:
+    text: a run's folder, or the parent of the folders of its seeds; and steps
+      of which it has checkpoints.
+
+  Returns:
+    A config whose base is the run's own.
+
+  Raises:
+    UserError: the text is written otherwise, or there is no such run.
+  """
+  run, _, steps = text.rpartition("@")
+  names = [f"{run}@{step}" for step in steps.split(",")]
+  at = {name: branch.split(name)[1] for name in names}
+  base = _config_of(pathlib.Path(run))
+  out = common.base(base.name, base.track)
+  out.update(base)
+  out.name = f"{base.name}_branch"
+  arms = {CONTINUED: {"branch_from": min(names, key=at.get)}}
+  annealed_at = track_of(base).annealed_at
+  for name in sorted(names, key=at.get):
+    overrides = annealed_at(base, at[name])
+    arms[f"{ANNEALED}_{at[name]}"] = {"branch_from": name} | overrides
+  out.arms = ConfigDict(arms)
+  return out
+
+
+def _config_of(run: pathlib.Path) -> ConfigDict:
+  """The config of a run, with all the seeds that have folders of their own."""
+  own = run / metrics.CONFIG
+  apart = sorted(run.glob(f"seed_*/{metrics.CONFIG}"))
+  if not own.exists() and not apart:
+    raise UserError(
+      f"There is no run in {shown(str(run))}: name the folder that holds its"
+      " config.json, or those of its seeds, as in runs/patches/large/base@4000."
+    )
+  read = [
+    _with_tuples(metrics.read_json(path))
+    for path in ([own] if own.exists() else apart)
+  ]
+  base = read[0]
+  base["seeds"] = tuple(sorted(s for one in read for s in one["seeds"]))
+  return ConfigDict(base)
+
+
+def _with_tuples(value):
+  """JSON knows no tuples, and configs have no lists."""
+  if isinstance(value, dict):
+    return {name: _with_tuples(inner) for name, inner in value.items()}
+  return tuple(value) if isinstance(value, list) else value

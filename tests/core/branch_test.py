@@ -1,0 +1,291 @@
+"""Branches: what a run would have been, to the bit; and what is refused."""
+
+import functools
+import pathlib
+import shutil
+import tempfile
+
+from absl.testing import absltest, parameterized
+
+from configs import theory as theory_config
+from lro_jax import branching, main
+from lro_jax.core import branch, checkpoint, config, metrics, schema
+from tests import testing
+from tests.core.steps_test import LIMIT, NETWORK
+from tests.vision import small
+
+STEP = 40
+# Calls of a length that the saved steps are no multiples of.
+KEPT = {
+  "checkpoint.every": "20 steps",
+  "checkpoint.keep": 9,
+  "eval.every": "15 steps",
+  "eval.per_decade": 0,
+  "train.steps_per_call": 9,
+}
+# Not annealed by the loss before `STEP`, nor stopped.
+ENGINES = {
+  "network": NETWORK | KEPT | {"optim.anneal_excess": 0.0},
+  "limit": LIMIT
+  | KEPT
+  | {"optim.anneal_excess": 0.0, "limit.stride": 1, "optim.stop_loss": 0.0},
+}
+IMAGE_STEP = 4
+
+
+class Interrupted(Exception):
+  """Stands for a process that disappears right after a save."""
+
+
+def folder():
+  return pathlib.Path(tempfile.mkdtemp()) / "run"
+
+
+def of_engine(engine, **more):
+  if engine == "images":
+    return image_config(**more)
+  fields = ENGINES[engine] | more
+  return testing.run_config(theory_config.get_config("network"), fields)
+
+
+def image_config(**more):
+  fields = {"train.max": "7 steps", "checkpoint.every": "2 steps"} | more
+  run = main.expand(small.experiment({"seeds": (3,)}))[0]
+  out = schema.ConfigDict(run.config.to_dict())
+  return testing.set_fields(
+    out, {"checkpoint.keep": 9, "optim.anneal_at": ()} | fields
+  )
+
+
+@functools.cache
+def parent(engine):
+  """A run that kept its states: folder, record, rows."""
+  where = folder()
+  record, rows = testing.run(of_engine(engine), where)
+  return where, record, rows
+
+
+def branched(engine, **more):
+  """Config of a branch of `parent(engine)`."""
+  step = more.pop("step", IMAGE_STEP if engine == "images" else STEP)
+  where = parent(engine)[0]
+  return of_engine(engine, branch_from=f"{where}@{step}", **more)
+
+
+def annealed(engine):
+  """What makes a run anneal at the step of the branch."""
+  if engine == "images":
+    return {"optim.anneal_at": (f"{IMAGE_STEP} steps",)}
+  return {"optim.anneal_latest": STEP}
+
+
+def content(where):
+  return {
+    path.relative_to(where): path.read_bytes()
+    for path in where.rglob("*")
+    if path.is_file()
+  }
+
+
+class SameTest(parameterized.TestCase):
+  """A branch is the run it would have been from step 0."""
+
+  @parameterized.parameters("network", "limit", "images")
+  def test_unchanged_it_is_the_run_itself(self, engine):
+    where, record, _ = parent(engine)
+    before = content(where)
+    again = folder()
+    got, rows = testing.run(branched(engine), again)
+    self.assertEqual(got["state_digest"], record["state_digest"])
+    self.assertEqual(
+      # The step of the branch is measured besides.
+      [r for r in rows if r["step"] in self.steps(engine)],
+      parent(engine)[2],
+    )
+    self.assertEqual(content(where), before)
+
+  def steps(self, engine):
+    return {row["step"] for row in parent(engine)[2]}
+
+  @parameterized.parameters("network", "limit", "images")
+  def test_annealed_here_it_is_the_run_that_anneals_here(self, engine):
+    whole, cut = folder(), folder()
+    marks = annealed(engine)
+    expected, rows = testing.run(of_engine(engine, **marks), whole)
+    got, branch_rows = testing.run(branched(engine, **marks), cut)
+    self.assertEqual(got["state_digest"], expected["state_digest"])
+    self.assertNotEqual(got["state_digest"], parent(engine)[1]["state_digest"])
+    steps = {row["step"] for row in rows}
+    self.assertEqual([r for r in branch_rows if r["step"] in steps], rows)
+    at = {row["step"] for row in branch_rows if row["event"] == "anneal"}
+    self.assertEqual(at, {IMAGE_STEP if engine == "images" else STEP})
+
+  def test_a_threshold_of_its_own(self):
+    # It lives in the state, and the state is the parent's.
+    marks = {"optim.anneal_excess": 5.0}
+    _, rows = testing.run(branched("network", **marks), folder())
+    at = {row["step"] for row in rows if row["event"] == "anneal"}
+    self.assertEqual(at, {STEP})
+
+  def test_interrupted_and_continued(self):
+    whole, cut = folder(), folder()
+    cfg = branched("network", **annealed("network"))
+    record, _ = testing.run(cfg, whole)
+
+    def after_save(at):
+      raise Interrupted
+
+    with self.assertRaises(Interrupted):
+      testing.run(cfg, cut, after_save=after_save)
+    again, _ = testing.run(cfg, cut)
+    self.assertEqual(again["resumed"], 1)
+    self.assertEqual(again["state_digest"], record["state_digest"])
+    for where in (whole, cut):
+      self.assertEqual(
+        (where / metrics.METRICS).read_bytes(),
+        (whole / metrics.METRICS).read_bytes(),
+      )
+
+  def test_a_branch_of_a_branch(self):
+    first = folder()
+    cfg = branched("network", step=20, **annealed("network"))
+    record, rows = testing.run(cfg, first)
+    again = testing.set_fields(
+      schema.ConfigDict(cfg.to_dict()), {"branch_from": f"{first}@60"}
+    )
+    got, branch_rows = testing.run(again, folder())
+    self.assertEqual(got["state_digest"], record["state_digest"])
+    steps = {row["step"] for row in rows}
+    self.assertEqual([r for r in branch_rows if r["step"] in steps], rows)
+
+
+class RefusalTest(parameterized.TestCase):
+  def refused(self, cfg, *words):
+    track = main.track_of(cfg)
+    testing.refusal(
+      self,
+      lambda: branch.check(cfg, track.schedule_fields(cfg), steps_per_epoch=1),
+      *words,
+    )
+
+  @parameterized.parameters(
+    "somewhere", "@3", "run@", "run@0", "run@-1", "a@1,2"
+  )
+  def test_not_written_as_run_at_step(self, text):
+    cfg = of_engine("network", branch_from=text)
+    self.refused(cfg, repr(text), "RUN@STEP")
+
+  def test_no_such_run(self):
+    self.refused(of_engine("network", branch_from="nowhere@20"), "no run in")
+
+  def test_no_such_step(self):
+    self.refused(branched("network", step=30), "20, 40, 60, 80")
+
+  def test_past_its_end(self):
+    self.refused(branched("network", **{"train.max": "40 steps"}), "40 steps")
+
+  @parameterized.parameters("data.r", "model.init_std")
+  def test_what_is_no_schedule_must_stay(self, field):
+    self.refused(branched("network", **{field: 0.123}), field, "0.123")
+
+  def test_what_the_limit_engines_rates_come_from_must_stay(self):
+    name = "optim.small_learning_rate"
+    self.refused(branched("limit", **{name: 1.0}), name)
+
+  def test_what_the_run_had_not(self):
+    cfg = branched("images", **{"optim.momentum": 0.0, "optim.nesterov": False})
+    testing.refusal(
+      self, lambda: testing.run(cfg, folder()), "other arrays", "trace"
+    )
+
+  def test_damaged_and_left_as_it_is(self):
+    where = folder()
+    shutil.copytree(parent("network")[0], where)
+    step = where / checkpoint.FOLDER / str(STEP)
+    for path in step.rglob("*"):
+      if path.is_file() and path.stat().st_size > 2000:
+        path.write_bytes(path.read_bytes()[::-1])
+    before = content(where)
+    cfg = of_engine("network", branch_from=f"{where}@{STEP}")
+    testing.refusal(
+      self, lambda: testing.run(cfg, folder()), f"step {STEP}", str(where)
+    )
+    self.assertEqual(content(where), before)
+
+  def test_rows_that_are_lost(self):
+    where = folder()
+    shutil.copytree(parent("network")[0], where)
+    (where / metrics.METRICS).write_bytes(b"")
+    cfg = of_engine("network", branch_from=f"{where}@{STEP}")
+    testing.refusal(self, lambda: testing.run(cfg, folder()), "lost rows")
+
+  def test_other_data_under_the_same_name(self):
+    cfg = branched("network")
+    task = testing.make_task(cfg)
+    other = task._replace(facts=task.facts | {"data": "sha256 of others"})
+    testing.refusal(
+      self,
+      lambda: testing.run(cfg, folder(), task=other),
+      "sha256 of others",
+    )
+
+
+class ExperimentTest(absltest.TestCase):
+  """branching.experiment: what RUN@STEP,STEP stands for."""
+
+  def test_its_runs_differ_from_the_run_in_their_schedules_alone(self):
+    for engine in ("network", "limit"):
+      where = parent(engine)[0]
+      runs = main.expand(branching.experiment(f"{where}@40,20"))
+      self.assertEqual(
+        [run.arm for run in runs], ["continued", "annealed_20", "annealed_40"]
+      )
+      own = metrics.read_json(where / metrics.CONFIG)
+      changed = [
+        {
+          text.split(":")[0]
+          for text in config.differences(
+            metrics.plain(run.config.to_dict()), own
+          )
+        }
+        - {"name", "branch_from"}
+        for run in runs
+      ]
+      self.assertEqual(changed, [set()] + [{"optim.anneal_latest"}] * 2)
+      for run in runs:
+        track = main.track_of(run.config)
+        branch.check(
+          run.config, track.schedule_fields(run.config), steps_per_epoch=1
+        )
+
+  def test_seeds_in_folders_of_their_own(self):
+    where = folder()
+    for seed in (3, 7):
+      cfg = image_config(seeds=(seed,), **{"optim.anneal_at": ("6 steps",)})
+      metrics.write_json(where / f"seed_{seed}" / metrics.CONFIG, cfg.to_dict())
+    runs = main.expand(branching.experiment(f"{where}@{IMAGE_STEP}"))
+    self.assertEqual(
+      [(run.arm, run.seed) for run in runs],
+      [(a, s) for s in (3, 7) for a in ("continued", "annealed_4")],
+    )
+    for run in runs:
+      self.assertEqual(
+        branch.origin(run.config),
+        branch.Origin(where / f"seed_{run.seed}", IMAGE_STEP),
+      )
+    self.assertEqual(runs[1].config.optim.anneal_at, ("4 steps",))
+
+  def test_what_has_nothing_to_anneal(self):
+    where = folder()
+    for cfg in (
+      image_config(),
+      of_engine("network", **{"optim.algorithm": "small"}),
+    ):
+      metrics.write_json(where / metrics.CONFIG, cfg.to_dict())
+      testing.refusal(
+        self, lambda: branching.experiment(f"{where}@4"), "arm that anneals"
+      )
+
+
+if __name__ == "__main__":
+  absltest.main()
