@@ -37,9 +37,12 @@ def experiment(text: str) -> ConfigDict:
   out.name = f"{base.name}_branch"
   arms = {CONTINUED: {"branch_from": min(names, key=at.get)}}
   annealed_at = track_of(base).annealed_at
-  for name in sorted(names, key=at.get):
-    overrides = annealed_at(base, at[name])
-    arms[f"{ANNEALED}_{at[name]}"] = {"branch_from": name} | overrides
+  # Arms are kept by name: as many digits keep the steps in their order.
+  digits = len(str(max(at.values())))
+  for name, step in at.items():
+    arms[f"{ANNEALED}_{step:0{digits}}"] = {"branch_from": name} | annealed_at(
+      base, step
+    )
   out.arms = ConfigDict(arms)
   return out
 
