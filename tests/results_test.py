@@ -4,6 +4,7 @@ import json
 import math
 import pathlib
 
+import numpy as np
 from absl.testing import absltest, parameterized
 
 from configs import patches as patches_config
@@ -16,6 +17,8 @@ from lro_jax.report import (
   claims_file,
   claims_table,
   collect,
+  crossings,
+  learning,
   markdown,
   summary,
 )
@@ -24,6 +27,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = ROOT / "lro_jax" / "results"
 P_ONLY, Q_ONLY = "test_error/p_only", "test_error/q_only"
 PATCHES = "patches_cpu.json"
+# Fields younger than some results, at the value that moves no number.
+YOUNGER = {
+  "branch_from": "",
+  "checkpoint.every": "never",
+  "optim.anneal_latest": 0,
+}
 RATIO_COLUMNS = {
   f"{engine}, {arm}": (f"engine={engine}", arm)
   for engine in ("limit", "network")
@@ -39,6 +48,12 @@ RATIO_COLUMNS_OF_D = {
 }
 GRIDS = ("steps", "plateau", "kappa")
 LOG2 = math.log(2)
+
+
+def without_younger(fields):
+  """The fields but for those of `YOUNGER`."""
+  kept = YOUNGER.items()
+  return {k: v for k, v in fields.items() if (k, v) not in kept}
 
 
 def load(name):
@@ -171,6 +186,41 @@ class ExtensionsTest(absltest.TestCase):
       self.assertGreater(gap(cell)[1], 0)
 
 
+class OrderOfImagesTest(absltest.TestCase):
+  """What the committed curves of patches_cpu say of the order."""
+
+  def easy_first(self, arm, fraction, *, own):
+    """In which seeds the patch was first, by test accuracy."""
+    (cell,) = load(PATCHES)["cells"]
+    names = ("accuracy/clean", "accuracy/patch_only")
+
+    def above(arm, name, seed):
+      return np.array(cell["curves"][arm][name]["seeds"][seed]) - 0.1
+
+    out = []
+    for seed in map(str, cell["seeds"]):
+      found = []
+      for name in names:
+        ends = [above(a, name, seed)[-1] for a in cell["curves"]]
+        steps = np.array(cell["curves"][arm][name]["epoch"])
+        curve = above(arm, name, seed)
+        end = None if own else max(ends)
+        found.append(crossings.crossing(steps, curve, fraction, end))
+      out.append(crossings.first(*found))
+    return out
+
+  def test_of_its_own_end_the_small_rate_never_has_the_patch_first(self):
+    for fraction in learning.FRACTIONS:
+      self.assertEqual(self.easy_first("small", fraction, own=True), [-1] * 3)
+
+  def test_of_the_best_arms_end_it_has_and_under_noise_it_has_not(self):
+    self.assertEqual(self.easy_first("small", 0.9, own=False), [1] * 3)
+    self.assertEqual(self.easy_first("small", 0.8, own=False), [1, -1, 1])
+    for fraction in learning.FRACTIONS:
+      noisy = self.easy_first("small_noise", fraction, own=False)
+      self.assertNotIn(1, noisy)
+
+
 class DefaultTest(parameterized.TestCase):
   def test_the_default_is_the_sweeps_choice(self):
     cells = load("theory_sweep.json")["cells"]
@@ -224,8 +274,6 @@ class DefaultTest(parameterized.TestCase):
       for run in (run for run in runs if run.cell == cell["cell"]):
         fields = flatten(metrics.plain(run.config.to_dict()))
         del fields["optim.algorithm"]
-        # Younger than the files; it moves no number.
-        del fields["checkpoint.every"]
         if preset == "sweep":
           # Run before these fields were there, with a shorter last step.
           for name in (
@@ -238,7 +286,10 @@ class DefaultTest(parameterized.TestCase):
             del fields[name]
           fields["train.max"] = "15000000 steps"
           fields["train.steps_per_call"] = 2000
-        self.assertEqual(saved["config"] | cell["config"], fields)
+        self.assertEqual(
+          without_younger(saved["config"] | cell["config"]),
+          without_younger(fields),
+        )
 
 
 class PatchesTest(absltest.TestCase):
@@ -254,13 +305,12 @@ class PatchesTest(absltest.TestCase):
     self.assertEqual(self.cell["seeds"], sorted({run.seed for run in runs}))
     for run in runs:
       fields = flatten(metrics.plain(run.config.to_dict()))
-      # The last is younger than the file; it moves no number.
-      for name in ("seeds", "data.dir", "checkpoint.every"):
+      for name in ("seeds", "data.dir"):
         del fields[name]
       saved = self.saved["config"] | self.cell["config"]
       saved |= self.cell["arms"][run.arm]
       saved.pop("data.dir", None)
-      self.assertEqual(saved, fields)
+      self.assertEqual(without_younger(saved), without_younger(fields))
 
   def test_it_says_which_images_it_is_of(self):
     self.assertIn("JPEG", self.saved["dataset"])

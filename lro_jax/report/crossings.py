@@ -42,20 +42,27 @@ class Index(NamedTuple):
   bound: str
 
 
-def crossing(steps: np.ndarray, above: np.ndarray, share: float) -> Crossing:
-  """The first step at which a curve has a share of its last value. Ours.
+def crossing(
+  steps: np.ndarray,
+  above: np.ndarray,
+  share: float,
+  end: float | None = None,
+) -> Crossing:
+  """The first step at which a curve has a share of an end. Ours.
 
   First means first: a curve that falls again later has still been there.
 
   Args:
     steps: logged steps, in order, [t], t > 0.
     above: what is known above chance, [t]; 1 would be everything.
-    share: of the last value, in (0, 1].
+    share: of the end, in (0, 1].
+    end: what is known at the end that counts; the curve's own where None.
   """
   last = float(steps[-1])
-  if above[-1] < LEARNED:
+  end = float(above[-1]) if end is None else end
+  level = share * end
+  if end < LEARNED or not np.any(above >= level):
     return Crossing(last, AT_LEAST, last, math.inf)
-  level = share * above[-1]
   i = int(np.argmax(above >= level))
   x1, y1 = float(steps[i]), float(above[i])
   if i == 0:

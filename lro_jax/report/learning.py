@@ -2,11 +2,15 @@
 
 An entry is one number of one seed. Of a metric: 'final', 'first_step' (with a
 fraction), 'area', 'area_before', 'area_after'. Of a pair of metrics (`by`):
-'index' and 'first', see `crossings`. 'anneal_step', and of the share of images
-taken for the class of a patch that is not theirs 'conflict_anneal' and
-'conflict_end'. What is above chance, see `measures`.
+'index' and 'first', see `crossings`. These three are of what the same net knows
+at its own end; with '_common' after their names of the best end among the arms
+of the same seed, so that no arm is early for knowing little in the end.
+'anneal_step', and of the share of images taken for the class of a patch that is
+not theirs 'conflict_anneal' and 'conflict_end'. What is above chance, see
+`measures`.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -18,6 +22,9 @@ from lro_jax.report.intervals import Interval
 
 FRACTIONS = (0.5, 0.8, 0.9)
 CONFLICT = "conflict/patch"
+# Of whose end a fraction is: the net's own, or the best arm's.
+OWN, COMMON = "", "_common"
+STEPS = tuple(f"first_step{level}" for level in (OWN, COMMON))
 
 
 class Entry(NamedTuple):
@@ -36,7 +43,7 @@ class Entry(NamedTuple):
 class Mean(NamedTuple):
   """Over seeds, or of their difference from those of `against`.
 
-  `interval` of 'first_step' is of geometric means, and of ratios; it has no
+  `interval` of `STEPS` is of geometric means, and of ratios; it has no
   ends where `bound` is one, and `bound` is None where seeds bound both ways.
   """
 
@@ -62,18 +69,40 @@ def of_cell(runs: list[RunLog], track: str) -> list[Entry]:
   if classes is None:
     return []
   annealed = measures.annealings(runs)
+  best = _best_ends(runs, track, classes)
   out = []
   for run in runs:
     excluded = measures.left_out(run)
     for seed in run.seeds:
       if seed not in excluded:
         at = annealed.get(run.arm, {}).get(seed)
-        out += _of_seed(run, seed, track, classes, at[0] if at else None)
+        anneal = at[0] if at else None
+        out += _of_seed(run, seed, track, classes, anneal, best)
+  return out
+
+
+def _best_ends(
+  runs: list[RunLog], track: str, classes: int
+) -> dict[tuple[str, int], float]:
+  """(metric, seed) to the most that any arm knows at its end."""
+  out: dict[tuple[str, int], float] = {}
+  for run in runs:
+    for seed in run.seeds:
+      for measure in measures.listed(track):
+        steps, above = measures.curve(run, measure.metric, seed, classes)
+        if len(steps) and seed not in measures.left_out(run):
+          key = (measure.metric, seed)
+          out[key] = max(out.get(key, -math.inf), float(above[-1]))
   return out
 
 
 def _of_seed(
-  run: RunLog, seed: int, track: str, classes: int, anneal: int | None
+  run: RunLog,
+  seed: int,
+  track: str,
+  classes: int,
+  anneal: int | None,
+  best: dict[tuple[str, int], float],
 ) -> list[Entry]:
   out, crossed = [], {}
 
@@ -88,10 +117,12 @@ def _of_seed(
     if not len(steps):
       continue
     add("final", name, above[-1])
-    for fraction in FRACTIONS:
-      found = crossings.crossing(steps, above, fraction)
-      crossed[name, fraction] = found
-      add("first_step", name, found.step, fraction, found.bound)
+    for level, end in ((OWN, above[-1]), (COMMON, best[name, seed])):
+      for fraction in FRACTIONS:
+        found = crossings.crossing(steps, above, fraction, float(end))
+        crossed[name, level, fraction] = found
+        at = (found.step, fraction, found.bound)
+        add(f"first_step{level}", name, *at)
     parts = {"area": (steps[0], steps[-1])}
     if anneal is not None:
       parts["area_before"] = (steps[0], anneal)
@@ -99,14 +130,15 @@ def _of_seed(
     for quantity, ends in parts.items():
       add(quantity, name, crossings.mean_between(steps, above, *ends))
   for pair in measures.PAIRS[track]:
-    for fraction in FRACTIONS:
-      names = (pair.hard.metric, fraction), (pair.easy.metric, fraction)
-      if all(name in crossed for name in names):
-        both = [crossed[name] for name in names]
-        add("first", pair.by, crossings.first(*both), fraction)
+    names = (pair.hard.metric, pair.easy.metric)
+    for level, fraction in itertools.product((OWN, COMMON), FRACTIONS):
+      both = [crossed.get((name, level, fraction)) for name in names]
+      if all(both):
+        first = crossings.first(*both)
+        add(f"first{level}", pair.by, first, fraction)
         found = crossings.index(*both)
         if found:
-          add("index", pair.by, found.value, fraction, found.bound)
+          add(f"index{level}", pair.by, found.value, fraction, found.bound)
   if out:
     add("anneal_step", "", anneal)
   steps, values = run.curve(CONFLICT, seed)
@@ -129,7 +161,7 @@ def means(entries: list[Entry], experiment: Experiment) -> list[Mean]:
   found: dict[tuple, dict[str, dict[int, Entry]]] = {}
   for entry in entries:
     # What is there at step 0 has no logarithm.
-    if entry.quantity == "first_step" and entry.value <= 0:
+    if entry.quantity in STEPS and entry.value <= 0:
       continue
     key = (entry.cell, entry.quantity, entry.metric, entry.fraction)
     found.setdefault(key, {}).setdefault(entry.arm, {})[entry.seed] = entry
@@ -156,7 +188,7 @@ def means(entries: list[Entry], experiment: Experiment) -> list[Mean]:
 
 def _value(entry: Entry) -> float:
   """A step's logarithm, so that means are geometric and differences ratios."""
-  if entry.quantity == "first_step":
+  if entry.quantity in STEPS:
     return math.log10(entry.value)
   return entry.value
 
@@ -173,7 +205,7 @@ def _mean(
   )
   samples = np.array([[value] for value, _ in found])
   interval = intervals.bootstrap(lambda means: means[..., 0], samples)
-  if quantity == "first_step":
+  if quantity in STEPS:
     ends = (10.0**x for x in interval[:3])
     interval = Interval(*ends, interval.num)
   if bound != crossings.EXACT:

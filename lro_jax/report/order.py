@@ -23,7 +23,14 @@ from lro_jax.report import (
 from lro_jax.report.collect import Experiment, RunLog
 from lro_jax.report.controls import Control
 from lro_jax.report.effective import Effective
-from lro_jax.report.learning import CONFLICT, FRACTIONS, Entry, Mean
+from lro_jax.report.learning import (
+  COMMON,
+  CONFLICT,
+  FRACTIONS,
+  OWN,
+  Entry,
+  Mean,
+)
 from lro_jax.report.tables import Table
 
 
@@ -93,7 +100,8 @@ def as_json(
     "method": what the numbers are, in words; "pairs": [{"by", "hard", "easy"}],
     the metrics compared; "entries": [Entry], one number of one seed a row;
     "means": [Mean] with "mean", "low", "high", "num"; "first": [{"cell", "arm",
-    "by", "fraction", "easy_first", "hard_first", "undecided"}], seeds;
+    "by", "fraction", "of", "easy_first", "hard_first", "undecided"}], seeds, of
+    the net's own end or the best arm's;
     "annealings": [{"cell", "arm", "seed", "step", "of_arm"}]; "conflict":
     [{"cell", "arm", "seed", "steps", "values"}], the curves;
     "worth_clean_images": [Effective]; "left_out": [{"cell", "arm", "seed",
@@ -110,15 +118,18 @@ def as_json(
     "means": [_flat(m) for m in means],
     "first": [
       {"cell": run.cell, "arm": run.arm, "by": p.by, "fraction": fraction}
+      | {"of": "best" if level else "own"}
       | found
       for run in runs
       for p in pairs
+      for level in (OWN, COMMON)
       for fraction in FRACTIONS
       for found in [
         order_tables.shares(
           [e for e in entries if (e.cell, e.arm) == (run.cell, run.arm)],
           p.by,
           fraction,
+          level,
         )
       ]
       if sum(found.values())

@@ -1,19 +1,31 @@
 """Tables of the order of learning: in full, brief, and of many cells."""
 
+import itertools
+
 from lro_jax.report import crossings, effective, intervals, measures
 from lro_jax.report.collect import RunLog
 from lro_jax.report.effective import Effective
 from lro_jax.report.formats import NOTHING, percent, show, steps
-from lro_jax.report.learning import CONFLICT, FRACTIONS, Entry, Mean
+from lro_jax.report.learning import (
+  COMMON,
+  CONFLICT,
+  FRACTIONS,
+  OWN,
+  STEPS,
+  Entry,
+  Mean,
+)
 from lro_jax.report.tables import Table
 
 TITLE = "The order of learning"
+INDICES = tuple(f"index{level}" for level in (OWN, COMMON))
 # Of many cells there is room for one.
 HEADLINE = 0.5
 SHARES = ", ".join(f"{f:.0%}" for f in FRACTIONS)
 METHOD = (
   "Share: of what the same net knows at its own end, above chance; of a loss,"
-  " of its fall below the log of the number of classes. Reached: first time,"
+  " of its fall below the log of the number of classes; where it says so, of"
+  " what the best arm of the seed knows at its end. Reached: first time,"
   " linear in the step between logged points, geometric mean over seeds. Index:"
   " log10 of the step of the hard-to-generalise pattern (P, image) over that of"
   " the easy one (Q, patch); positive where the easy one, which can be"
@@ -32,22 +44,31 @@ def _number(mean: Mean) -> str:
   if mean.bound is None:
     return NOTHING
   fmt = percent
-  if mean.quantity == "index":
+  if mean.quantity in INDICES:
     fmt = "{:+.2f}".format
-  elif mean.quantity in ("first_step", "anneal_step"):
+  elif mean.quantity in (*STEPS, "anneal_step"):
     fmt = steps
-  if mean.quantity == "first_step" and mean.against:
+  if mean.quantity in STEPS and mean.against:
     fmt = "x{:.3g}".format
   text = show(mean.interval, fmt)
   return f"{mean.bound} {text}" if mean.bound else text
 
 
-def shares(entries: list[Entry], by: str, fraction: float) -> dict[str, int]:
-  """How many seeds learned which pattern first. Ours."""
+def shares(
+  entries: list[Entry], by: str, fraction: float, level: str = OWN
+) -> dict[str, int]:
+  """How many seeds learned which pattern first. Ours.
+
+  Args:
+    entries: of one arm.
+    by: of the pair.
+    fraction: of the end.
+    level: whose end, `learning.OWN` or `learning.COMMON`.
+  """
   found = [
     e.value
     for e in entries
-    if (e.quantity, e.metric, e.fraction) == ("first", by, fraction)
+    if (e.quantity, e.metric, e.fraction) == (f"first{level}", by, fraction)
   ]
   return {
     "easy_first": found.count(crossings.EASY_FIRST),
@@ -56,9 +77,9 @@ def shares(entries: list[Entry], by: str, fraction: float) -> dict[str, int]:
   }
 
 
-def _counted(own: list[Entry], by: str) -> str:
+def _counted(own: list[Entry], by: str, level: str) -> str:
   """'0, 2, 3 of 3': seeds in which the easy pattern was first, by fraction."""
-  found = [shares(own, by, fraction) for fraction in FRACTIONS]
+  found = [shares(own, by, fraction, level) for fraction in FRACTIONS]
   total = max(sum(f.values()) for f in found)
   if not total:
     return NOTHING
@@ -103,19 +124,22 @@ def table(
       lines.append([label, *(_number(m) if m else NOTHING for m in got)])
 
   blank = [""] * (len(arms) - 1)
-  for pair in measures.PAIRS[track]:
+  for pair, level in itertools.product(measures.PAIRS[track], (OWN, COMMON)):
     by_arm = [
-      _counted([e for e in own if e.arm == arm], pair.by) for arm in arms
+      _counted([e for e in own if e.arm == arm], pair.by, level) for arm in arms
     ]
     if set(by_arm) != {NOTHING}:
-      label = f"{pair.easy.pattern} first at {SHARES}, {pair.by}"
+      whose = " of the best arm's end" if level else ""
+      label = f"{pair.easy.pattern} first at {SHARES}{whose}, {pair.by}"
       lines.append([label, *by_arm, *blank])
       for fraction in FRACTIONS:
-        add(f"  index at {fraction:.0%}", "index", pair.by, fraction)
+        add(f"  index at {fraction:.0%}", f"index{level}", pair.by, fraction)
   for measure in () if brief else measures.listed(track):
     add(f"{measure.pattern}, {measure.by}, end", "final", measure.metric)
-    for fraction in FRACTIONS:
-      add(f"  {fraction:.0%} at step", "first_step", measure.metric, fraction)
+    for name, whose in zip(STEPS, ("", " of the best"), strict=True):
+      for fraction in FRACTIONS:
+        label = f"  {fraction:.0%}{whose} at step"
+        add(label, name, measure.metric, fraction)
     add("  mean of whole run", "area", measure.metric)
     add("  mean before annealing", "area_before", measure.metric)
     add("  mean after annealing", "area_after", measure.metric)

@@ -115,6 +115,39 @@ class LearningTest(parameterized.TestCase):
     self.assertNotIn("area_before", quantities)
     self.assertIn("area", quantities)
 
+  def test_of_the_best_arms_end_one_that_knows_little_is_not_early(self):
+    # Arm 'small' knows half as much of P in the end, and is there at once.
+    runs = runs_of(
+      ("large", {0: losses(0, p=200, q=400)}),
+      ("small", {0: [self.halved(row) for row in losses(0, p=20, q=100)]}),
+    )
+    entries = learning.of_cell(runs, "theory")
+    here = dict(arm="small", seed=0, fraction=0.8)
+    own = entry(entries, quantity="first_step", metric=P, **here)
+    self.assertAlmostEqual(own, 16)
+    (common,) = [
+      e
+      for e in entries
+      if (e.arm, e.quantity, e.metric, e.fraction)
+      == ("small", "first_step_common", P, 0.8)
+    ]
+    self.assertEqual((common.value, common.bound), (400, ">="))
+    by = dict(metric=learning.measures.TRAINING, **here)
+    self.assertEqual(entry(entries, quantity="first", **by), -1)
+    self.assertEqual(entry(entries, quantity="first_common", **by), 1)
+    # The best arm's own levels are the common ones.
+    for quantity in ("first_step", "index", "first"):
+      for e in entries:
+        if (e.arm, e.quantity) == ("large", quantity):
+          at = dict(seed=0, metric=e.metric, fraction=e.fraction)
+          same = entry(
+            entries, arm="large", quantity=f"{quantity}_common", **at
+          )
+          self.assertEqual(same, e.value)
+
+  def halved(self, row):
+    return row | {P: loss((1 - row[P] / LOG2) / 2)}
+
   @parameterized.parameters(1, 7)
   def test_arms_differ_by_the_planted_index(self, stretch):
     runs = large_and_small(stretch)
