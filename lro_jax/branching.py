@@ -29,7 +29,7 @@ def experiment(text: str) -> ConfigDict:
     UserError: the text is written otherwise, or there is no such run.
   """
   run, _, steps = text.rpartition("@")
-  names = [f"{run}@{step}" for step in steps.split(",")]
+  names = [f"{run}@{step}" for step in steps.split(",")] if run else [text]
   at = {name: branch.split(name)[1] for name in names}
   base = _config_of(pathlib.Path(run))
   out = common.base(base.name, base.track)

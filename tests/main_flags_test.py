@@ -34,6 +34,11 @@ MISTAKES = (
   ((W, LIMIT, "--worker=3"), "'worker'"),
   ((W, LIMIT, "again"), "'again'", "no flag"),
   ((W,), "--config is missing"),
+  ((W, "--branch_from=nowhere@3"), "no run in 'nowhere'", "config.json"),
+  ((W, "--branch_from=nowhere"), "'nowhere'", "RUN@STEP"),
+  ((W, LIMIT, "--branch_from=nowhere@3"), "no run in nowhere"),
+  ((W, "--config=configs/branch.py"), "RUN@STEP"),
+  (("--branch_from=a@3",), "--workdir is missing"),
   ((LIMIT,), "--workdir is missing"),
 )
 TINY = (

@@ -156,4 +156,4 @@ def _last_words(error: Exception) -> str:
     allowed = ALLOWED.get(kind, "of its type in the config")
     # Cut here, so that what is allowed is not.
     return f"Got --{name}={value[:100]}: it must be {allowed}."
-  return re.sub(r"^\w+Error: |^\[Errno \d+\] ", "", text)
+  return re.sub(r"^[\w.]+Error: |^\[Errno \d+\] ", "", text)
