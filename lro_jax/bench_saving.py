@@ -111,7 +111,7 @@ def memory(config: ConfigDict, minutes: float) -> dict[str, list[float]]:
     for name, value in LONG.items():
       group, field = name.split(".")
       config[group][field] = value
-    config.train.max = "1000000000 steps"
+    config.train.max = "40000000 steps"
   track = track_of(config)
   task = track.make(config, axis_name=None)
   began, out = time.monotonic(), {"seconds": [], "mebibytes": []}

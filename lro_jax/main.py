@@ -11,6 +11,7 @@ import contextlib
 import fnmatch
 import os
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from ml_collections import config_flags
 from lro_jax import branching, presets
 from lro_jax.core import (
   branch,
+  checkpoint,
   cli,
   folders,
   hosts,
@@ -55,7 +57,8 @@ def run_all(
 
   Raises:
     UserError: bad config, or a workdir that is another's or cannot be written.
-    InterruptedRun: the process was told to end, and what it did is saved.
+    InterruptedRun: the process was told to end, and what it did is saved; or
+      it did all but what other processes are doing.
   """
   started = time.monotonic()
   runs, infeasible = plan(config)
@@ -94,10 +97,8 @@ def run_all(
       )
     )
     infeasible = infeasible | found
-    hosts.first_says(lambda: _check_branches(todo, track))
-    hosts.first_says(
-      lambda: _write_record(workdir, record | {"infeasible": infeasible})
-    )
+    hosts.first_says(lambda: _check_branches(todo, where, track))
+    hosts.first_says(lambda: _write_record(workdir, record, infeasible))
     if len(todo) < len(chosen):
       logging.info(
         "%d of %d runs are finished already, or infeasible.",
@@ -111,30 +112,47 @@ def run_all(
 
   # The others need not wait for the page, which may take a while.
   if hosts.is_first():
-    _write_record(workdir, record | {"infeasible": infeasible})
+    _write_record(workdir, record, infeasible)
     left = [run for run in runs if run.cell not in infeasible]
     if only == "*" or all(folders.is_done(where[run.name]) for run in left):
       print(page.write(workdir))
   if ended.elsewhere:
-    logging.warning(
-      "%d runs are under way in other processes, and not in the tables above:"
-      " %s. Give the same command again when they are done.",
-      len(ended.elsewhere),
-      ", ".join(ended.elsewhere),
+    names = ", ".join(ended.elsewhere)
+    raise interrupt.InterruptedRun(
+      f"{len(ended.elsewhere)} runs are under way in other processes, and not"
+      f" in the tables above ({names}); when they are done"
     )
   logging.info("All done in %s.", clock(time.monotonic() - started))
 
 
-def _check_branches(todo: list[Run], track) -> None:
+def _check_branches(
+  todo: list[Run], where: dict[str, pathlib.Path], track
+) -> None:
   for run in todo:
-    branch.check(
-      run.config,
-      track.schedule_fields(run.config),
-      steps_per_epoch=track.steps_per_epoch(run.config),
-    )
+    # One that has states of its own needs its origin no more.
+    if not checkpoint.steps_saved(where[run.name]):
+      branch.check(
+        run.config,
+        track.schedule_fields(run.config),
+        steps_per_epoch=track.steps_per_epoch(run.config),
+      )
 
 
-def _write_record(workdir: pathlib.Path, record: dict) -> None:
+def _write_record(
+  workdir: pathlib.Path, record: dict, infeasible: dict[str, str]
+) -> None:
+  """Writes experiment.json, keeping what other processes have added to it."""
+  path = workdir / "experiment.json"
+  there = metrics.read_json(path) if os.path.exists(path) else {}
+  theirs = {
+    cell: reason
+    for cell, reason in there.get("infeasible", {}).items()
+    if cell not in record["cells"]
+  }
+  for kind in ("arms", "cells"):
+    both = [*record[kind], *there.get(kind, ())]
+    record = record | {kind: list(dict.fromkeys(both))}
+  record |= {"infeasible": theirs | infeasible}
   try:
     metrics.write_json(workdir / "experiment.json", record)
   except OSError as error:
@@ -217,10 +235,12 @@ def _take(
   folder: pathlib.Path, run: Run, stack: contextlib.ExitStack
 ) -> bool | str:
   """Holds a run's folder: True, or who has it, or '' where it is done."""
-  # Another process may have left the folder to a mended config meanwhile.
+  # Another process may have left the folder to a mended config meanwhile, and
+  # may do so until the folder is held.
   folders.claim(folder, run.config)
   if not stack.enter_context(folders.hold(folder)):
     return folders.holder(folder)
+  folders.claim(folder, run.config)
   return "" if folders.is_done(folder) else True
 
 
@@ -281,9 +301,11 @@ def _freeing_what_never_began(created: list[pathlib.Path]) -> Iterator[None]:
       # Whoever holds it is about to begin.
       claimed = hosts.is_first() and os.path.exists(folder / metrics.CONFIG)
       if claimed and not os.path.exists(folder / metrics.RUN):
-        with folders.hold(folder) as free:
-          if free:
-            (folder / metrics.CONFIG).unlink(missing_ok=True)
+        # What was the matter is more than that this may fail, too.
+        with contextlib.suppress(OSError, UserError):
+          with folders.hold(folder) as free:
+            if free:
+              (folder / metrics.CONFIG).unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -361,6 +383,11 @@ def main() -> None:
       raise UserError(
         "Got some of --coordinator, --num_processes and --process_id: give all"
         " three, or --distributed alone where the hosts know each other."
+      )
+    if coordinator.value and not re.fullmatch(r".+:[0-9]+", coordinator.value):
+      raise UserError(
+        f"Got --coordinator={coordinator.value}: write host:port, as in"
+        " 10.0.0.1:1234."
       )
     if not (distributed.value or all(given)):
       run_all(*one, only=only.value)

@@ -53,7 +53,12 @@ def eval_steps(
 
   Returns:
     Increasing steps, the first 0 and the last `max_steps`.
+
+  Raises:
+    ValueError: they are more than `MAX_EVALUATIONS`; see `check`.
   """
+  if every and max_steps // every > MAX_EVALUATIONS:
+    raise ValueError(f"{max_steps // every} evaluations")
   wanted = {0, max_steps, *marks}
   if per_decade:
     decades = math.ceil(per_decade * math.log10(max_steps)) + 1

@@ -29,6 +29,19 @@ from lro_jax.core.task import Tree
 FOLDER = "checkpoints"
 # The one array that orbax sees: it takes its time for each.
 PACKED = "arrays"
+# Errors of a read that say nothing of the checkpoint: all is kept as it is.
+PASSING = tuple(
+  os.strerror(code)
+  for code in (
+    errno.EACCES,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EPERM,
+    errno.ESTALE,
+  )
+)
 # A save begins where this many times its size, and some bytes, are free.
 ROOM, SPARE = 1.5, 1 << 16
 
@@ -50,9 +63,9 @@ def digest(tree: Tree) -> str:
   return sha.hexdigest()
 
 
-def fingerprint(config: dict[str, Any]) -> str:
-  """sha256 of a config's sorted JSON. Ours."""
-  text = json.dumps(config, sort_keys=True)
+def fingerprint(value: Any) -> str:
+  """sha256 of what JSON can hold, its fields sorted. Ours."""
+  text = json.dumps(value, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -67,6 +80,13 @@ def steps_saved(run_folder: pathlib.Path) -> list[int]:
   folder = run_folder / FOLDER
   paths = folder.iterdir() if folder.is_dir() else ()
   return sorted(int(p.name) for p in paths if re.fullmatch("[0-9]+", p.name))
+
+
+def _is_passing(error: Exception) -> bool:
+  """Whether a read failed for what is not the checkpoint's doing."""
+  # Where tensorstore reads, the system's words are all that is left of it.
+  words = str(error)
+  return isinstance(error, MemoryError) or any(w in words for w in PASSING)
 
 
 class Checkpoints:
@@ -122,12 +142,13 @@ class Checkpoints:
     packed = packing.pack(jax.tree.leaves(tree))
     note = note | {"digest": digest(tree)}
     folder = pathlib.Path(self._manager.directory)
+    _remove_unfinished(folder)
     # Asked beforehand: tensorstore answers a full disk with a stack trace per
     # file, from threads of its own.
     if shutil.disk_usage(folder).free < ROOM * packed.nbytes + SPARE:
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     try:
-      self._manager.save(
+      saved = self._manager.save(
         index,
         args=ocp.args.Composite(
           state=ocp.args.StandardSave({PACKED: packed}),
@@ -138,6 +159,8 @@ class Checkpoints:
       # On a full disk what was begun takes the room of the next attempt.
       _remove_unfinished(folder)
       raise
+    if not saved:
+      raise ValueError(f"there is one of step {index} or later already")
 
   def restore(
     self,
@@ -156,7 +179,8 @@ class Checkpoints:
       one before it tried.
 
     Raises:
-      UserError: what `accept` raised; nothing is put aside.
+      UserError: what `accept` raised, or why none can be read at present;
+        nothing is put aside.
     """
     for index in sorted(self._manager.all_steps(), reverse=True):
       try:
@@ -165,6 +189,12 @@ class Checkpoints:
         raise
       except Exception as error:  # orbax raises many kinds for a damaged file
         reason = str(error).strip().split("\n")[0][:200]
+        if _is_passing(error):
+          raise UserError(
+            f"Checkpoint {index} in {self._manager.directory} cannot be read at"
+            f" present ({reason or type(error).__name__}): nothing is lost;"
+            " mend that, and give the same command again."
+          ) from error
         logging.warning(
           "Checkpoint %d in %s cannot be used (%s): it is put aside as"
           " damaged_checkpoint_%d, and the one before it is tried.",

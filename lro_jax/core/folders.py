@@ -85,7 +85,8 @@ def hold(folder: pathlib.Path) -> Iterator[bool]:
   """
   path = folder / LOCK
   try:
-    file = open(path, "a+")
+    # Unbuffered: what a full disk refuses is not tried again at the close.
+    file = open(path, "ab+", buffering=0)
   except OSError as error:
     raise _cannot_write(folder, error) from error
   with file:
@@ -101,9 +102,10 @@ def hold(folder: pathlib.Path) -> Iterator[bool]:
         folder,
         error.strerror,
       )
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {platform.node()}")
-    file.flush()
+    # The lock is held; whose it is, is for the others to read.
+    with contextlib.suppress(OSError):
+      file.truncate(0)
+      file.write(f"process {os.getpid()} on {platform.node()}".encode())
     yield True
 
 
@@ -121,9 +123,23 @@ def _cannot_write(folder: pathlib.Path, error: OSError) -> UserError:
 
 
 def is_done(folder: pathlib.Path) -> bool:
-  """Whether the run in this folder has ended. Ours."""
+  """Whether the run in this folder has ended. Ours.
+
+  A run.json that cannot be read is put aside: the run goes on from its
+  checkpoints.
+  """
   path = folder / metrics.RUN
-  return os.path.exists(path) and metrics.read_json(path)["status"] == DONE
+  if not os.path.exists(path):
+    return False
+  try:
+    record = metrics.read_json(path)
+  except UserError:
+    record = None
+  if not isinstance(record, dict):
+    logging.warning("%s is damaged: it is put aside, and made anew.", path)
+    put_aside(path)
+    return False
+  return record.get("status") == DONE
 
 
 def claim(folder: pathlib.Path, config: ConfigDict) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,8 +26,15 @@ from lro_jax.core.interrupt import InterruptedRun
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Tree
 
-# Set in the process that trains; see `guard`.
+# Set in the process that trains, to its parent's number; see `guard`.
 _GUARDED = "LRO_JAX_GUARDED"
+# What errors say that another host caused: Gloo, NCCL, the coordination
+# service, sockets.
+_OF_OTHERS = re.compile(
+  "gloo|nccl|coordination|heartbeat|barrier|peer|connection|socket"
+  "|UNAVAILABLE|DEADLINE_EXCEEDED",
+  re.IGNORECASE,
+)
 # From <linux/prctl.h>: the signal to receive when the parent ends.
 _PR_SET_PDEATHSIG = 1
 
@@ -201,10 +209,23 @@ def leaving_at_once() -> Iterator[None]:
     os._exit(1)
   except (SystemExit, InterruptedRun):
     raise
-  except BaseException:
+  except BaseException as error:
+    is_jax = isinstance(error, jax.errors.JaxRuntimeError)
+    if is_jax and _OF_OTHERS.search(str(error)):
+      lines = str(error).strip().splitlines() or [""]
+      print(_another_has_ended(f" ({lines[0][:200]})"), file=sys.stderr)
+      sys.stderr.flush()
+      os._exit(1)
     sys.excepthook(*sys.exc_info())
     sys.stderr.flush()
     os._exit(1)
+
+
+def _another_has_ended(why: str = "") -> str:
+  return (
+    f"Error: another host has ended, or does not answer{why}: what is saved is"
+    " kept; start the same command on all hosts again to continue."
+  )
 
 
 def guard() -> int | None:
@@ -217,27 +238,34 @@ def guard() -> int | None:
     The status to exit with; None in the child, which is to do the work.
   """
   if os.environ.get(_GUARDED):
-    _end_with_parent()
+    _end_with_parent(int(os.environ[_GUARDED]))
     return None
   # As it was started: `python -m module` is not `python file`.
   command = [sys.executable, *sys.orig_argv[1:]]
-  child = subprocess.Popen(command, env=os.environ | {_GUARDED: "1"})
+  child = subprocess.Popen(
+    command, env=os.environ | {_GUARDED: str(os.getpid())}
+  )
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda n, _: child.send_signal(n))
   status = child.wait()
   if status == -signal.SIGABRT:
+    print(_another_has_ended(), file=sys.stderr)
+  elif status < 0:
     print(
-      "Error: another host has ended, or does not answer: what is saved is"
-      " kept; start the same command on all hosts again to continue.",
+      f"Error: {signal.Signals(-status).name} ended the process that trains"
+      " (SIGKILL often for lack of memory): what is saved is kept; start the"
+      " same command on all hosts again to continue.",
       file=sys.stderr,
     )
   return 1 if status < 0 else status
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
   """A guard that is killed takes its child along, where Linux can say so."""
   try:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before that was said
+      os._exit(1)
   except (OSError, AttributeError):
     pass

@@ -28,6 +28,12 @@ from lro_jax.core.progress import Progress
 from lro_jax.core.schema import ConfigDict, UserError, to_steps
 from lro_jax.core.task import NOT_YET, DivergedError, Task
 
+# One host ends a call after so many s, to be quick where it is told to end: it
+# has `steps.IN_FLIGHT` of them to wait for. Hosts would have to agree.
+CALL_SECONDS = 5.0
+# Before anything is known of a step's time.
+FIRST_CALLS = 100
+
 AT_MAX_STEPS = "max_steps"
 
 
@@ -107,6 +113,7 @@ def run(
   max_steps = schedule[-1]
   # Python calls every step by itself where the device must not loop.
   per_call = config.train.steps_per_call if task.device_loop else 1
+  alone = hosts.count() == 1
   with contextlib.ExitStack() as stack:
     stack.enter_context(_one_sentence_when_unwritable(name, folder))
     stack.enter_context(jax.enable_x64(task.x64))
@@ -114,7 +121,12 @@ def run(
     carry = compiled.init()
     saver = stack.enter_context(
       saving.Saver(
-        folder, config, task, devices=devices, steps_per_epoch=steps_per_epoch
+        folder,
+        config,
+        task,
+        devices=devices,
+        steps_per_epoch=steps_per_epoch,
+        schedule=schedule,
       )
     )
     like = compiled.fetch(carry)
@@ -162,6 +174,10 @@ def run(
 
     sent = pending.Pending(compiled.fetch, read)
 
+    def stop():
+      # Several hosts end after the same call.
+      return sent.stop or (alone and told_to_end())
+
     def save(index, at):
       sent.wait_for_all()
       saved = saver.save(
@@ -184,14 +200,15 @@ def run(
       at = max(begin, position.at)
       while at < target and not sent.all_over:
         fresh = at == begin
-        at = min(target, saver.next_at(at, at + per_call))
+        length = _call_length(per_call, sent.seconds_per_step, alone)
+        at = min(target, saver.next_at(at, at + length))
         carry, handle = compiled.call(carry, at, fresh, told_to_end())
         sent.send(handle)
-        if at < target and (sent.stop or saver.due(at)):
-          _end_if(sent.stop, save(index, at), name)
+        if at < target and (stop() or saver.due(at)):
+          _end_if(stop(), save(index, at), name)
       sent.send(compiled.evaluate(carry))
-      if target < max_steps and (sent.stop or saver.due(target)):
-        _end_if(sent.stop, save(index + 1, target), name)
+      if target < max_steps and (stop() or saver.due(target)):
+        _end_if(stop(), save(index + 1, target), name)
       if sent.all_over:
         break
     sent.wait_for_all()
@@ -209,6 +226,15 @@ def run(
   for error in result.diverged:
     logging.error("%s: %s", name, error)
   return result
+
+
+def _call_length(most: int, seconds_per_step: float | None, alone: bool) -> int:
+  """How many steps the next call takes."""
+  if not alone:
+    return most
+  if seconds_per_step is None:
+    return min(most, FIRST_CALLS)
+  return min(most, max(1, int(CALL_SECONDS / max(seconds_per_step, 1e-9))))
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ differs; what is damaged is put aside, and the one before it taken.
 
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,10 +22,10 @@ from lro_jax.core.schema import ConfigDict, UserError, to_steps
 from lro_jax.core.task import Task, Tree
 
 # Of the note: raised where an older one cannot be read any more.
-FORMAT = 2
+FORMAT = 3
 
 # Versions whose change may move the last bits of what follows.
-WITNESSES = ("jax", "jaxlib", "backend", "device_kind")
+WITNESSES = ("lro_jax", "commit", "jax", "jaxlib", "backend", "device_kind")
 
 
 class Position(NamedTuple):
@@ -92,6 +93,7 @@ class Saver:
     *,
     devices: int,
     steps_per_epoch: int,
+    schedule: Sequence[int] = (),
   ):
     """Opens the run's checkpoints.
 
@@ -101,6 +103,8 @@ class Saver:
       task: the run's Task.
       devices: how many devices it runs on.
       steps_per_epoch: for durations.
+      schedule: steps at which the run is measured, of which a `Position` is an
+        index.
     """
     self._folder, self._options = folder, config.checkpoint
     every = config.checkpoint.every
@@ -113,6 +117,7 @@ class Saver:
     self._about = metrics.plain(
       {
         "format": FORMAT,
+        "schedule": checkpoint.fingerprint(list(schedule)),
         "config": config.to_dict(),
         "facts": facts_of(task),
         "versions": folders.versions() | {"devices": str(devices)},
@@ -227,6 +232,12 @@ class Saver:
           f" under the same name ({'; '.join(found)}): choose another"
           " --workdir, or put them back."
         )
+    if note["schedule"] != self._about["schedule"]:
+      raise UserError(
+        f"{where} was written by lro_jax {note['versions']['lro_jax']}"
+        f" ({note['versions']['commit']}), which measures at other steps:"
+        " finish the run with that version, or choose another --workdir."
+      )
     if note["arrays"] != arrays:
       there, here = set(note["arrays"]), set(arrays)
       first = next(iter(sorted(there ^ here)), "their order")

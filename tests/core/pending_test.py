@@ -1,5 +1,7 @@
 """Calls in flight: told in order, acted on after the same call everywhere."""
 
+from unittest import mock
+
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -58,6 +60,16 @@ class PendingTest(parameterized.TestCase):
     _, fetched, read = decisions(items, (1,))
     self.assertEqual(read, [0, 2])
     self.assertEqual(fetched, [0, 0, 1, 2, 2])
+
+  def test_a_steps_time_is_that_between_two_ends(self):
+    now = iter([10.0, 30.0, 30.5])
+    queue = pending.Pending(lambda x: x, lambda r: None)
+    with mock.patch.object(pending.time, "monotonic", lambda: next(now)):
+      found = []
+      for at in (5, 10, 15, 20, 25):
+        queue.send(handle(at))
+        found.append(queue.seconds_per_step)
+    self.assertEqual(found, [None, None, None, 4.0, 0.1])
 
   def test_no_more_are_in_flight_than_allowed(self):
     fetched = []

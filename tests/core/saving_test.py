@@ -1,5 +1,7 @@
 """A run's state between processes: told once, refused by name, kept aside."""
 
+import errno
+import os
 import pathlib
 import tempfile
 import time
@@ -9,7 +11,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
-from lro_jax.core import checkpoint, metrics, saving
+from lro_jax.core import checkpoint, interrupt, metrics, saving
 from tests import testing
 from tests.core.steps_test import LIMIT, NETWORK
 
@@ -68,6 +70,20 @@ class BetweenEvaluationsTest(parameterized.TestCase):
     )
     self.assertEqual(again["state_digest"], record["state_digest"])
     self.assertGreater(again["resumed"], 2)
+
+  def test_told_to_end_it_sends_no_further_call(self):
+    where, asked, saved = folder(), [], []
+
+    def told():
+      asked.append(None)
+      return len(asked) > 5
+
+    with self.assertRaises(interrupt.InterruptedRun):
+      testing.run(
+        config(NETWORK), where, told_to_end=told, after_save=saved.append
+      )
+    # The sixth question is that before the call to step 18.
+    self.assertEqual(saved, [0, 9, 18])
 
   def test_a_clock_set_back_changes_nothing(self):
     cfg = config(NETWORK)
@@ -128,7 +144,7 @@ class RefusalTest(absltest.TestCase):
   def test_another_format(self):
     with mock.patch.object(saving, "FORMAT", 99), self.saver() as saver:
       testing.refusal(
-        self, lambda: saver.restore(self.like), "format 2", "reads 99"
+        self, lambda: saver.restore(self.like), "format 3", "reads 99"
       )
 
   def test_other_arrays(self):
@@ -154,6 +170,41 @@ class RefusalTest(absltest.TestCase):
       with self.assertLogs("absl", "WARNING") as log:
         self.assertEqual(saver.restore(self.like)[1].at, 1)
     self.assertIn("lost rows", "".join(log.output))
+
+  def test_what_a_read_fails_for_costs_no_checkpoint(self):
+    read = checkpoint.Checkpoints.read
+    for error in (
+      OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+      ValueError(f"tensorstore: {os.strerror(errno.EIO)}"),
+      MemoryError(),
+    ):
+
+      def fails(*args, error=error, **kwargs):
+        raise error
+
+      checkpoint.Checkpoints.read = fails
+      try:
+        with self.saver() as saver:
+          testing.refusal(
+            self, lambda: saver.restore(self.like), "nothing is lost"
+          )
+      finally:
+        checkpoint.Checkpoints.read = read
+    with self.saver() as saver:
+      self.assertEqual(saver.restore(self.like)[1].at, 2)
+
+  def test_a_schedule_of_another_version(self):
+    with saving.Saver(
+      self.folder,
+      self.config,
+      self.task,
+      devices=1,
+      steps_per_epoch=1,
+      schedule=(0, 5),
+    ) as saver:
+      testing.refusal(
+        self, lambda: saver.restore(self.like), "measures at other steps"
+      )
 
   def test_where_all_is_damaged_the_rows_are_kept_aside(self):
     where = folder()

@@ -89,6 +89,13 @@ class DiskTestCase(absltest.TestCase):
 
 
 class FullDiskTest(DiskTestCase):
+  def test_full_before_it_begins(self):
+    # Room for a folder's config, and not for its lock.
+    for size in ("4k", "8k"):
+      done = self.run_on(f"mount -t tmpfs -o size={size} none {self.workdir}")
+      self.one_error(done, "No space left on device")
+      self.workdir.mkdir(exist_ok=True)
+
   def test_full_while_logging(self):
     never = ("--config.checkpoint.minutes=1000", "--config.eval.every=1 steps")
     size = "size=24k"

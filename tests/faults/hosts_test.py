@@ -88,18 +88,28 @@ class TwoHostsTest(HostsTestCase):
     self.figure(f"{name}: two hosts differ from one by {largest:.1e} at most")
 
   def test_one_dies_and_the_other_says_so_and_both_continue(self):
+    self.check_death(1)
+
+  @pytest.mark.slow
+  def test_the_first_dies_too(self):
+    self.check_death(0)
+
+  def check_death(self, which):
+    """One host is killed, the other says so, and both go on together."""
     small = small_runs.NETWORK
     whole, cut = self.zygote.scratch / "whole", self.zygote.scratch / "cut"
     self.both(small.arguments, whole)
-    first, second = self.start(small.arguments, cut)
+    pair = self.start(small.arguments, cut)
     processes.wait_until(
-      lambda: len(processes.saved(cut / small.folder)) > 1, first
+      lambda: len(processes.saved(cut / small.folder)) > 1, pair[0]
     )
-    second.kill_all()
+    pair[which].kill_all()
+    other = pair[1 - which]
     began = time.monotonic()
-    self.assertEqual(first.wait(), 1, first.output)
+    self.assertEqual(other.wait(), 1, other.output)
     waited = time.monotonic() - began
-    self.assertIn("Error: another host has ended", first.output)
+    self.assertIn("Error: another host has ended", other.output)
+    self.assertNotIn("Traceback", other.output)
     # The coordinator looks once in a timeout, and JAX has its own patience.
     self.assertLess(waited, 6 * TIMEOUT)
     self.both(small.arguments, cut)
@@ -107,7 +117,7 @@ class TwoHostsTest(HostsTestCase):
     record = metrics.read_json(cut / small.folder / metrics.RUN)
     self.assertEqual(record["resumed"], 1)
     self.figure(
-      f"a host died: the other ended {waited:.0f} s later, and says why"
+      f"host {which} died: the other ended {waited:.0f} s later, and says why"
     )
 
   @pytest.mark.slow

@@ -5,7 +5,7 @@ import tempfile
 
 from absl.testing import absltest
 
-from lro_jax.core import folders, metrics
+from lro_jax.core import folders, interrupt, metrics
 from tests.faults import processes, small_runs
 
 
@@ -20,7 +20,9 @@ class TwoProcessesTest(absltest.TestCase):
       lambda: lock.exists() and lock.read_text() != "", first
     )
     second = zygote.run(*small.arguments, f"--workdir={shared}")
-    self.assertEqual(second.wait(), 0, second.output)
+    # Not all is done, and a scheduler is to come again.
+    self.assertEqual(second.wait(), interrupt.EXIT_STATUS, second.output)
+    self.assertIn("under way in other processes", second.output)
     self.assertIn(f"is being done by process {first.pid} on", second.output)
     self.assertEqual(first.wait(), 0, first.output)
     alone = zygote.run(*small.arguments, f"--workdir={whole}")
