@@ -139,7 +139,7 @@ def curves(ax, run: RunLog, metric: str, look: Look, label: str) -> bool:
         ax,
         steps,
         values,
-        label,
+        metric,
         keys(run, seed),
         alpha=0.8,
         lw=1.2,

@@ -188,12 +188,12 @@ def draw(
       _legend(line[len(runs) - 1], pair, never)
   for ax in axes[-1]:
     ax.set_xlabel("step")
-  drawn = {runs[0].cell for runs in cells}
+  here = {runs[0].cell for runs in cells}
   reached = ("first_step", "anneal_step")
   found = [
     e.value
     for e in entries
-    if e.cell in drawn and e.quantity in reached and e.value > 0
+    if e.cell in here and e.quantity in reached and e.value > 0
   ]
   _share_steps(list(axes.flat), found)
   return [

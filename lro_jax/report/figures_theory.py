@@ -95,7 +95,7 @@ def second_difference(runs: list[RunLog]) -> figures.Figure:
         ax,
         steps,
         np.abs(values),
-        "second difference",
+        "|second_difference|",
         figures.keys(run, seed),
         alpha=0.8,
         lw=1.2,

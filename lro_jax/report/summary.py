@@ -38,20 +38,20 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     infeasible cells "infeasible", {cell: reason}.
   """
   view = tracks.view_of(experiment.record.get("track"))
-  configs = [_config(run, view.own) for run in experiment.runs]
-  shared = _shared(configs)
+  configs = [own_config(run, view.own) for run in experiment.runs]
+  shared = shared_fields(configs)
   by_cell: dict[str, list[RunLog]] = {}
   for run in experiment.runs:
     by_cell.setdefault(run.cell, []).append(run)
   of_arms = {
     name
     for runs in by_cell.values()
-    for name in _differing([_config(run, view.own) for run in runs])
+    for name in differing_fields([own_config(run, view.own) for run in runs])
   }
   cells = []
   for cell, runs in by_cell.items():
     arms = tables.arms_of(experiment, cell)
-    config = _config(runs[0], view.own)
+    config = own_config(runs[0], view.own)
     metrics, by_seed = {}, {}
     own = of_cell(rows, cell)
     for row in view.rows:
@@ -79,7 +79,7 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
         "arms": {
           run.arm: {
             name: value
-            for name, value in _config(run, view.own).items()
+            for name, value in own_config(run, view.own).items()
             if name in of_arms
           }
           for run in runs
@@ -120,13 +120,20 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
   } | {name: value for name, value in found.items() if value}
 
 
-def _config(run: RunLog, own: tuple[str, ...]) -> dict[str, Any]:
-  """Fields of a run's config by dotted name, but for those of the run alone."""
+def own_config(run: RunLog, own: tuple[str, ...]) -> dict[str, Any]:
+  """Fields of a run's config by dotted name, but for those of the run alone.
+
+  Ours.
+
+  Args:
+    run: the run.
+    own: names of the fields that are of the run alone, see `view.View`.
+  """
   return {k: v for k, v in flatten(run.config).items() if k not in own}
 
 
-def _shared(configs: list[dict[str, Any]]) -> dict[str, Any]:
-  """The fields that all configs have with one value."""
+def shared_fields(configs: list[dict[str, Any]]) -> dict[str, Any]:
+  """The fields that all configs have with one value. Ours."""
   return {
     name: value
     for name, value in configs[0].items()
@@ -134,9 +141,9 @@ def _shared(configs: list[dict[str, Any]]) -> dict[str, Any]:
   }
 
 
-def _differing(configs: list[dict[str, Any]]) -> set[str]:
-  """The names of the other fields."""
-  return {name for c in configs for name in c} - _shared(configs).keys()
+def differing_fields(configs: list[dict[str, Any]]) -> set[str]:
+  """The names of the other fields. Ours."""
+  return {name for c in configs for name in c} - shared_fields(configs).keys()
 
 
 def _curves(runs: list[RunLog], metrics: tuple[str, ...]) -> dict:

@@ -222,24 +222,36 @@ def as_text(table: Table) -> str:
   return "\n".join(body)
 
 
-def as_html(table: Table) -> str:
-  """A table for the page. Ours."""
+def as_html(table: Table, *, caption: str = "", level: str = "") -> str:
+  """A table for the page, in a box of its own where it is wide. Ours.
 
-  def cell(text, tag):
+  Args:
+    table: the table.
+    caption: what stands above it; by default its title.
+    level: 'h2' or 'h3' if the caption is a heading.
+  """
+
+  def cell(text, tag, attributes=""):
     # What stands in parentheses stands back.
     soft = " class=soft" if text.startswith("(") else ""
-    return f"<{tag}{soft}>{html.escape(text.strip())}</{tag}>"
+    return f"<{tag}{attributes}{soft}>{html.escape(text.strip())}</{tag}>"
 
-  def cells(texts, tag):
-    return "".join(cell(text, tag) for text in texts)
+  def line(texts):
+    label, *others = texts
+    inner = " class=inner" if label.startswith(" ") else ""
+    head = "" if inner else " class=head"
+    named = f"<th scope=row{inner}>{html.escape(label.strip())}</th>"
+    return f"<tr{head}>{named}{''.join(cell(x, 'td') for x in others)}</tr>"
 
-  rows = "\n".join(
-    f"<tr{' class=head' if not texts[0].startswith(' ') else ''}>"
-    f"{cells(texts, 'td')}</tr>"
-    for texts in table.lines
-  )
+  corner, *header = table.header
+  columns = "".join(cell(text, "th", " scope=col") for text in header)
+  first = cell(corner, "th", " scope=col") if corner else "<td></td>"
+  words = html.escape(caption or table.title)
+  named = f"<{level}>{words}</{level}>" if level else f"<span>{words}</span>"
+  rows = "\n".join(line(texts) for texts in table.lines)
   remarks = "".join(f"<p class=note>{html.escape(n)}</p>" for n in table.notes)
   return (
-    f"<div class=scroll><table><thead><tr>{cells(table.header, 'th')}</tr>"
-    f"</thead><tbody>\n{rows}\n</tbody></table></div>{remarks}"
+    f'<div class=scroll tabindex=0 role=group aria-label="Table: {words}">'
+    f"<table><caption>{named}</caption><thead><tr>{first}{columns}</tr></thead>"
+    f"<tbody>\n{rows}\n</tbody></table></div>{remarks}"
   )
