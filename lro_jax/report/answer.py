@@ -8,7 +8,7 @@ interval that holds zero, runs of smoke size.
 
 from typing import Any, NamedTuple
 
-from lro_jax.report import learning, measures, order_tables, tables
+from lro_jax.report import learning, measures, order_tables
 from lro_jax.report.collect import END, Experiment, RunLog, values
 from lro_jax.report.formats import in_words, percent
 from lro_jax.report.intervals import Interval, interval, paired
@@ -64,7 +64,7 @@ def order(cells: dict[str, list[RunLog]], track: str) -> str:
       found = order_tables.shares(own, pair.by, SHARE)
       if sum(found.values()):
         counted.setdefault(cell, {})[run.arm] = found
-  hard, easy = pair.hard.pattern, pair.easy.pattern
+  hard, easy = (_the(m.pattern) for m in (pair.hard, pair.easy))
   if not counted:
     return (
       f"Whether {hard} or {easy} was learned first cannot be told: no finished"
@@ -85,11 +85,16 @@ def order(cells: dict[str, list[RunLog]], track: str) -> str:
     }
   )
   return (
-    f"{hard[0].upper()}{hard[1:]}, the pattern that is hard to generalise, was"
-    f" learned before {easy}, the one that can be memorised, in this many nets"
-    f" of each arm: {by_cell} (learned: {SHARE:.0%} of what the same net knows"
-    f" at its end, by {pair.by})."
+    f"{hard[0].upper()}{hard[1:]}, which is hard to generalise, was learned"
+    f" before {easy}, which is easy to memorise, in so many nets of each arm:"
+    f" {by_cell} (learned: {SHARE:.0%} of what the same net knows at its end,"
+    f" by {pair.by})."
   )
+
+
+def _the(pattern: str) -> str:
+  """'the image', but 'P'."""
+  return f"the {pattern}" if pattern.islower() else pattern
 
 
 def _first(arm: str, found: dict[str, int]) -> str:
@@ -180,12 +185,14 @@ def evidence(
   seeds = sorted({len(run.seeds) for run in runs})
   num_cells = len({run.cell for run in runs})
   parts = [
-    f"{'-'.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))}"
-    f" seed{'' if seeds == [1] else 's'} an arm in {num_cells}"
+    f"{' to '.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))}"
+    f" seed{'' if seeds == [1] else 's'} per arm in {num_cells}"
     f" cell{'' if num_cells == 1 else 's'}"
   ]
   if seeds[0] < FEW:
-    parts.append("few: the intervals are wide, and one odd seed can turn them")
+    parts.append(
+      "seeds are few: intervals are wide, and one odd seed turns them"
+    )
   arms = {run.arm for run in runs}
   missing = [a for a in (compared.arm, compared.than) if a not in arms]
   if missing:
@@ -200,11 +207,18 @@ def evidence(
   )
   if diverged:
     parts.append(f"{diverged} seeds diverged and are left out")
-  cut = sum(bool(tables.notes(run)) for run in runs if run.is_done)
-  if cut > bool(diverged):
-    parts.append("some reached their last step early (see the notes)")
+  late = sum(
+    seed["status"] == "max_steps"
+    and "stop" in run.record["facts"]["expected_events"]
+    for run in runs
+    for seed in run.record.get("seeds", {}).values()
+  )
+  if late:
+    parts.append(
+      f"{late} seeds came to their last step before they were to stop"
+    )
   parts.append(
-    f"of the paper's claims, {claims}"
+    f"against the paper, {claims.removesuffix('.')}"
     if claims
     else "none of the paper's claims is of this setting"
   )

@@ -69,7 +69,7 @@ def _exponents(
   )
   table = exponents.table(found)
   head = (
-    tables.as_html(table)
+    tables.as_html(table, level="unseen")
     if table
     else _paragraphs(exponents.notes(found), "note")
   )
@@ -197,14 +197,14 @@ def write(
     about = run_details.overview(experiment, view)
     parts = [first, Part(run_details.TITLE, about)]
     if claimed:
-      parts.append(Part(claimed.title, tables.as_html(claimed)))
+      parts.append(Part(claimed.title, tables.as_html(claimed, level="unseen")))
     parts += fitted
     if len(names) > 2 or experiment.record.get("infeasible"):
       built.append(tables.overview(experiment, rows, view.overview))
       parts.append(Part("All cells", tables.as_html(built[-1])))
     ratios = instruments.over_cells(experiment)
     if ratios:
-      parts.append(Part(ratios.title, tables.as_html(ratios)))
+      parts.append(Part(ratios.title, tables.as_html(ratios, level="unseen")))
     for table in tables.build(experiment, rows, view.rows):
       if table.cell not in chosen:
         continue

@@ -5,6 +5,7 @@ One specification of rows serves the terminal and the page.
 
 import collections
 import html
+import re
 from typing import Any, NamedTuple
 
 from lro_jax.report import collect, intervals
@@ -222,36 +223,51 @@ def as_text(table: Table) -> str:
   return "\n".join(body)
 
 
+def _is_worded(column: tuple[str, ...]) -> bool:
+  """Whether a column is of words, which start at the left and may wrap."""
+  texts = [text for text in column if text.strip("- ")]
+  found = [text for text in texts if re.match("[A-Za-z][A-Za-z ]", text)]
+  return 2 * len(found) > len(texts)
+
+
 def as_html(table: Table, *, caption: str = "", level: str = "") -> str:
   """A table for the page, in a box of its own where it is wide. Ours.
 
   Args:
     table: the table.
     caption: what stands above it; by default its title.
-    level: 'h2' or 'h3' if the caption is a heading.
+    level: 'h3' if the caption is a heading, 'unseen' if one above says it.
   """
+  worded = [_is_worded(column) for column in zip(*table.lines, strict=True)]
 
-  def cell(text, tag, attributes=""):
+  def cell(text, i, tag="td", attributes=""):
     # What stands in parentheses stands back.
-    soft = " class=soft" if text.startswith("(") else ""
-    return f"<{tag}{attributes}{soft}>{html.escape(text.strip())}</{tag}>"
+    kind = "soft" if text.startswith("(") else ""
+    kind = " words" if worded[i] else kind
+    kind = f' class="{kind.strip()}"' if kind else ""
+    return f"<{tag}{attributes}{kind}>{html.escape(text.strip())}</{tag}>"
 
   def line(texts):
-    label, *others = texts
-    inner = " class=inner" if label.startswith(" ") else ""
+    inner = " class=inner" if texts[0].startswith(" ") else ""
     head = "" if inner else " class=head"
-    named = f"<th scope=row{inner}>{html.escape(label.strip())}</th>"
-    return f"<tr{head}>{named}{''.join(cell(x, 'td') for x in others)}</tr>"
+    label = f"<th scope=row{inner}>{html.escape(texts[0].strip())}</th>"
+    others = "".join(cell(x, i) for i, x in enumerate(texts) if i)
+    return f"<tr{head}>{label}{others}</tr>"
 
-  corner, *header = table.header
-  columns = "".join(cell(text, "th", " scope=col") for text in header)
-  first = cell(corner, "th", " scope=col") if corner else "<td></td>"
+  columns = "".join(
+    cell(text, i, "th", " scope=col")
+    for i, text in enumerate(table.header)
+    if i
+  )
+  corner = html.escape(table.header[0])
+  first = f"<th scope=col>{corner}</th>" if corner else "<td></td>"
   words = html.escape(caption or table.title)
-  named = f"<{level}>{words}</{level}>" if level else f"<span>{words}</span>"
+  named = f"<{level}>{words}</{level}>" if level == "h3" else words
+  unseen = " class=unseen" if level == "unseen" else ""
   rows = "\n".join(line(texts) for texts in table.lines)
   remarks = "".join(f"<p class=note>{html.escape(n)}</p>" for n in table.notes)
   return (
     f'<div class=scroll tabindex=0 role=group aria-label="Table: {words}">'
-    f"<table><caption>{named}</caption><thead><tr>{first}{columns}</tr></thead>"
+    f"<table><caption{unseen}><div>{named}</div></caption><thead><tr>{first}{columns}</tr></thead>"
     f"<tbody>\n{rows}\n</tbody></table></div>{remarks}"
   )

@@ -1,8 +1,9 @@
 """The colours of page and figures, light and dark: one table for both.
 
 Of curves: Okabe and Ito's, told apart by every kind of colour vision, those of
-them that stand out from the background (3 to 1, WCAG 1.4.11); in the dark their
-blue is too deep, and their sky blue takes its place. Figures are drawn in the
+them that stand out from the background (3 to 1, WCAG 1.4.11), the purple darker
+in the light; in the dark their blue is too deep, and their sky blue stands for
+it. Figures are drawn in the
 light ones; inside the page a figure names them, and the page's scheme decides.
 """
 
@@ -27,7 +28,7 @@ GRID = Color("#e6e6e9", "#2d2d33")
 BLUE = Color("#0072b2", "#56b4e9")
 RED = Color("#d55e00", "#d55e00")
 GREEN = Color("#009e73", "#009e73")
-PINK = Color("#cc79a7", "#cc79a7")
+PINK = Color("#b0568c", "#cc79a7")
 
 # Of the page, of what is drawn, and of curves alone.
 PAGE = {
