@@ -4,13 +4,9 @@ Colours are those of `theme`; lines differ in dashes as well, so that a grey
 print can be read.
 """
 
-import base64
-import html
 import io
 import itertools
 import pathlib
-import re
-import urllib.parse
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -199,30 +195,3 @@ def save(figure: Figure, folder: pathlib.Path) -> None:
   (folder / f"{figure.stem}.png").write_bytes(figure.png)
   (folder / f"{figure.stem}.svg").write_bytes(figure.svg)
   (folder / f"{figure.stem}.csv").write_text(figure.csv)
-
-
-def _size(svg: bytes) -> str:
-  """Width and height as attributes: the page then does not jump."""
-  found = re.search(rb'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
-  if not found:
-    return ""
-  # CSS has 96 pixels to the inch, and 72 points.
-  width, height = (round(float(x) * 96 / 72) for x in found.groups())
-  return f" width={width} height={height}"
-
-
-def as_html(figure: Figure) -> str:
-  """A figure for the page: its image, and its data behind a link. Ours."""
-  image = base64.b64encode(theme.themed(figure.svg)).decode()
-  caption, stem = html.escape(figure.caption), html.escape(figure.stem)
-  first = html.escape(figure.caption.split(". ")[0].rstrip("."))
-  data = urllib.parse.quote(figure.csv, safe=",./:;()+-=* ")
-  return (
-    f'<figure id="figure-{stem}"><div class=scroll tabindex=0 role=group'
-    f' aria-label="Figure {stem}"><img alt="{first}"{_size(figure.svg)}'
-    f' src="data:image/svg+xml;base64,{image}"></div>'
-    f"<figcaption>{caption} <span class=files>"
-    f'<a download="{stem}.csv" href="data:text/csv;charset=utf-8,{data}">'
-    f"Data as CSV<span class=unseen> of {stem}</span></a>; beside this page:"
-    f" figures/{stem}.png, .svg, .csv</span></figcaption></figure>"
-  )

@@ -13,12 +13,12 @@ from lro_jax.core import metrics
 from lro_jax.report import (
   controls,
   effective,
+  elements,
   figures,
   figures_order,
   learning,
   measures,
   order_tables,
-  tables,
 )
 from lro_jax.report.collect import Experiment, RunLog
 from lro_jax.report.controls import Control
@@ -213,6 +213,6 @@ def section(
   )
   for figure in drawn:
     figures.save(figure, folder / "figures")
-    parts.append(figures.as_html(figure))
-  parts += [tables.as_html(t, level="h3") for t in full if t]
+    parts.append(elements.figure(figure))
+  parts += [elements.table(t, level="h3") for t in full if t]
   return "".join(parts), [t for t in brief if t]

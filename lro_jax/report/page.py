@@ -11,6 +11,7 @@ from lro_jax.report import (
   answer,
   claims_table,
   collect,
+  elements,
   exponents,
   figures,
   figures_exponents,
@@ -49,12 +50,7 @@ def _figures(runs: list[RunLog], make, folder: pathlib.Path) -> str:
   drawn = figures.draw(runs, make)
   for figure in drawn:
     figures.save(figure, folder / "figures")
-  return "".join(figures.as_html(figure) for figure in drawn)
-
-
-def _paragraphs(sentences: list[str], kind: str = "") -> str:
-  opening = f"<p class={kind}>" if kind else "<p>"
-  return "".join(f"{opening}{html.escape(s)}</p>" for s in sentences if s)
+  return "".join(elements.figure(figure) for figure in drawn)
 
 
 def _exponents(
@@ -69,9 +65,9 @@ def _exponents(
   )
   table = exponents.table(found)
   head = (
-    tables.as_html(table, level="unseen")
+    elements.table(table, level="unseen")
     if table
-    else _paragraphs(exponents.notes(found), "note")
+    else elements.paragraphs(exponents.notes(found), "note")
   )
   drawn = _figures(
     experiment.runs, lambda runs: figures_exponents.draw(found), folder
@@ -90,7 +86,7 @@ def _lemmas(
     f"<li>{html.escape(s)}</li>" for s in instruments.statements(runs)
   )
   return (
-    tables.as_html(table, level="h3")
+    elements.table(table, level="h3")
     + f"<details><summary>What each says</summary><ul>{said}</ul></details>"
     + _figures(runs, figures_instruments.dashboard, folder)
   ), [table]
@@ -105,9 +101,9 @@ def _cell(
   # The last state of a run under way is no end.
   sentences = view.answer(rows, [run for run in runs if run.is_done])
   body = (
-    _paragraphs([*sentences, view.remark(runs)])
-    + tables.as_html(table, caption=EVERY_CELL)
-    + "".join(tables.as_html(other, level="h3") for other in others)
+    elements.paragraphs([*sentences, view.remark(runs)])
+    + elements.table(table, caption=EVERY_CELL)
+    + "".join(elements.table(other, level="h3") for other in others)
     + _figures(runs, view.draw, folder)
     + lemmas
     + view.details(runs)
@@ -197,14 +193,14 @@ def write(
     about = run_details.overview(experiment, view)
     parts = [first, Part(run_details.TITLE, about)]
     if claimed:
-      parts.append(Part(claimed.title, tables.as_html(claimed, level="unseen")))
+      parts.append(Part(claimed.title, elements.table(claimed, level="unseen")))
     parts += fitted
     if len(names) > 2 or experiment.record.get("infeasible"):
       built.append(tables.overview(experiment, rows, view.overview))
-      parts.append(Part("All cells", tables.as_html(built[-1])))
+      parts.append(Part("All cells", elements.table(built[-1])))
     ratios = instruments.over_cells(experiment)
     if ratios:
-      parts.append(Part(ratios.title, tables.as_html(ratios, level="unseen")))
+      parts.append(Part(ratios.title, elements.table(ratios, level="unseen")))
     for table in tables.build(experiment, rows, view.rows):
       if table.cell not in chosen:
         continue

@@ -7,7 +7,7 @@ and the last rows say.
 import html
 import json
 
-from lro_jax.report import claims, summary, tables
+from lro_jax.report import claims, elements, fields, tables
 from lro_jax.report.collect import ANNEAL, END, Experiment, RunLog, values
 from lro_jax.report.formats import NOTHING, steps
 from lro_jax.report.tables import Table
@@ -47,20 +47,6 @@ def _each(texts: list[str]) -> str:
   return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
-def _facts(lines: dict[str, str], caption: str) -> str:
-  """Names and values, as a table; what has no value is left out."""
-  body = "".join(
-    f"<tr><th scope=row>{html.escape(name)}</th><td>{html.escape(value)}</td>"
-    "</tr>"
-    for name, value in lines.items()
-    if value
-  )
-  return (
-    f"<table class=facts><caption class=unseen>{html.escape(caption)}"
-    f"</caption><tbody>{body}</tbody></table>"
-  )
-
-
 def overview(experiment: Experiment, view: View) -> str:
   """What was run, in one table, and the config that all runs share. Ours.
 
@@ -89,11 +75,9 @@ def overview(experiment: Experiment, view: View) -> str:
     "Hardware": _each([hardware(run) for run in runs]),
     "Versions": _each([versions(run) for run in runs]),
   }
-  shared = summary.shared_fields(
-    [summary.own_config(run, view.own) for run in runs]
-  )
+  shared = fields.shared([fields.own(run, view.own) for run in runs])
   return (
-    _facts(lines, TITLE)
+    elements.facts(lines, TITLE)
     + f"<p>The command:</p><pre tabindex=0>{html.escape(record['command'])}"
     + "</pre><details><summary>Config that all runs share"
     + f" ({len(shared)} fields)</summary><pre tabindex=0>"
@@ -147,8 +131,8 @@ def each(experiment: Experiment, rows: Rows, view: View) -> str:
     rows: its tidy rows.
     view: of its track.
   """
-  configs = [summary.own_config(run, view.own) for run in experiment.runs]
-  differing = summary.differing_fields(configs)
+  configs = [fields.own(run, view.own) for run in experiment.runs]
+  differing = fields.differing(configs)
   out = []
   for run, config in zip(experiment.runs, configs, strict=True):
     record = run.record
@@ -171,7 +155,7 @@ def each(experiment: Experiment, rows: Rows, view: View) -> str:
       f"<details><summary>{html.escape(f'{run.arm}, {run.cell}')}"
       f" <span class=soft>{words}, {state},"
       f" {duration(record['wall_seconds'])}{marked}</span></summary>"
-      f"<div>{_facts(lines, f'{run.arm}, {run.cell}')}"
-      f"{tables.as_html(table)}</div></details>"
+      f"<div>{elements.facts(lines, f'{run.arm}, {run.cell}')}"
+      f"{elements.table(table)}</div></details>"
     )
   return "".join(out)

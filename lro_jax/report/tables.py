@@ -4,8 +4,6 @@ One specification of rows serves the terminal and the page.
 """
 
 import collections
-import html
-import re
 from typing import Any, NamedTuple
 
 from lro_jax.report import collect, intervals
@@ -221,53 +219,3 @@ def as_text(table: Table) -> str:
   body += [join(texts) for texts in table.lines]
   body += [rule, *table.notes]
   return "\n".join(body)
-
-
-def _is_worded(column: tuple[str, ...]) -> bool:
-  """Whether a column is of words, which start at the left and may wrap."""
-  texts = [text for text in column if text.strip("- ")]
-  found = [text for text in texts if re.match("[A-Za-z][A-Za-z ]", text)]
-  return 2 * len(found) > len(texts)
-
-
-def as_html(table: Table, *, caption: str = "", level: str = "") -> str:
-  """A table for the page, in a box of its own where it is wide. Ours.
-
-  Args:
-    table: the table.
-    caption: what stands above it; by default its title.
-    level: 'h3' if the caption is a heading, 'unseen' if one above says it.
-  """
-  worded = [_is_worded(column) for column in zip(*table.lines, strict=True)]
-
-  def cell(text, i, tag="td", attributes=""):
-    # What stands in parentheses stands back.
-    kind = "soft" if text.startswith("(") else ""
-    kind = " words" if worded[i] else kind
-    kind = f' class="{kind.strip()}"' if kind else ""
-    return f"<{tag}{attributes}{kind}>{html.escape(text.strip())}</{tag}>"
-
-  def line(texts):
-    inner = " class=inner" if texts[0].startswith(" ") else ""
-    head = "" if inner else " class=head"
-    label = f"<th scope=row{inner}>{html.escape(texts[0].strip())}</th>"
-    others = "".join(cell(x, i) for i, x in enumerate(texts) if i)
-    return f"<tr{head}>{label}{others}</tr>"
-
-  columns = "".join(
-    cell(text, i, "th", " scope=col")
-    for i, text in enumerate(table.header)
-    if i
-  )
-  corner = html.escape(table.header[0])
-  first = f"<th scope=col>{corner}</th>" if corner else "<td></td>"
-  words = html.escape(caption or table.title)
-  named = f"<{level}>{words}</{level}>" if level == "h3" else words
-  unseen = " class=unseen" if level == "unseen" else ""
-  rows = "\n".join(line(texts) for texts in table.lines)
-  remarks = "".join(f"<p class=note>{html.escape(n)}</p>" for n in table.notes)
-  return (
-    f'<div class=scroll tabindex=0 role=group aria-label="Table: {words}">'
-    f"<table><caption{unseen}><div>{named}</div></caption><thead><tr>{first}{columns}</tr></thead>"
-    f"<tbody>\n{rows}\n</tbody></table></div>{remarks}"
-  )

@@ -21,7 +21,7 @@ class FiguresTestCase(parameterized.TestCase):
       figures, "finish", side_effect=lambda *made: kept.append(made)
     ):
       draw(*args)
-    ((fig, stem, _),) = kept
+    ((fig, stem, *_),) = kept
     self.addCleanup(plt.close, fig)
     return [ax for ax in fig.axes if ax.get_visible()], stem
 
@@ -63,7 +63,7 @@ class DashboardTest(FiguresTestCase):
         )
       (bound,) = lines_of(ax, color, dashed=True)
       np.testing.assert_array_equal(bound.get_ydata(), 10.0 * np.arange(9))
-    self.assertEqual(set(upright(ax, "0.6")), {4, 5})
+    self.assertEqual(set(upright(ax, figures.GREY)), {4, 5})
     self.assertEqual(ax.get_yscale(), "log")
 
   def test_arms_that_a_statement_is_not_of_are_faint(self):
