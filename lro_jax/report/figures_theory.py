@@ -12,6 +12,7 @@ from lro_jax.report.figures import Look
 
 LOG2 = float(np.log(2))
 INK, REFERENCE = figures.INK, figures.REFERENCE
+LONG = (0, (10, 2))
 
 # Metric, name, look.
 LOSSES = (
@@ -43,7 +44,7 @@ NORMS = (
     r"noise $\|\tilde V\|_F^2$",
     Look(figures.RED, figures.DASHDOT),
   ),
-  ("noise_std/relative", r"noise std $\tau_t/\tau_0$", Look(INK)),
+  ("noise_std/relative", r"noise std $\tau_t/\tau_0$", Look(INK, LONG)),
 )
 
 

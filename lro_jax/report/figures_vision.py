@@ -25,7 +25,8 @@ def _arms(ax, runs: list[RunLog], metric: str, *, other_way=False) -> None:
   """One metric of every arm against the epoch; another way of it in rings."""
   looks = figures.arm_looks(run.arm for run in runs)
   for run, look in zip(runs, looks, strict=True):
-    for seed in run.seeds if len(run.seeds) > 1 else ():
+    # Of the other way thin lines would be taken for those of the first.
+    for seed in run.seeds if len(run.seeds) > 1 and not other_way else ():
       steps, values = run.curve(metric, seed)
       drawn.line(
         ax,
@@ -140,8 +141,8 @@ def figure_3(runs: list[RunLog]) -> figures.Figure | None:
   _arms(axes[1], runs, "accuracy/patch_only_authors", other_way=True)
   text = (
     "Figure 3 of the paper: accuracy against epoch on clean test images (left)"
-    " and on images of the patch alone (right): bold as trained, with rings as"
-    " the authors scored it."
+    " and on images of the patch alone (right): bold as trained, with rings the"
+    " mean as the authors scored it."
   )
   classes = figures_patches.num_classes(runs)
   if classes:
