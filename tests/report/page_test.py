@@ -243,7 +243,7 @@ class SentencesTest(parameterized.TestCase):
     swapped = {"large": 0.20, "small": 0.05}
     fake.write_workdir(self.workdir, cell="y", p_only=swapped)
     fake.write_experiment(self.workdir, cells=("x", "y"))
-    first, second = self.write().split("y (4 paired", 1)
+    _, first, second = self.write().split("y (4 paired")
     self.assertIn("makes more", first)
     self.assertNotIn("makes fewer", first)
     self.assertIn("makes fewer", second)
