@@ -139,7 +139,8 @@ def each(experiment: Experiment, rows: Rows, view: View) -> str:
     noted = tables.notes(run)
     own = {k: config[k] for k in sorted(differing & config.keys())}
     lines = {
-      "Folder": str(run.folder.relative_to(experiment.workdir)),
+      "Folder": str(run.folder.relative_to(experiment.workdir))
+      + (f" and {run.num_folders - 1} more" if run.num_folders > 1 else ""),
       "Wall time": duration(record["wall_seconds"]),
       "Hardware": hardware(run),
       "Continued": f"{record['resumed']} times"
