@@ -26,6 +26,7 @@ from tests.report import fake, fake_vision
 from tests.report.exponents_test import finding, power
 from tests.report.figures_test import run_of
 
+CONFLICT = "taken for the patch's class"
 KEYS = ("arm", "seed", "step", "epoch")
 
 
@@ -135,8 +136,20 @@ class OthersTest(parameterized.TestCase):
   def test_the_order_has_every_step_of_its_entries(self):
     runs = fake_vision.write_workdir(self.workdir).runs
     entries = learning.of_cell(runs, "vision")
-    (figure,) = figures_order.draw([runs], entries, "vision")
-    steps = [row for row in parsed(figure.csv) if "conflict" not in row["what"]]
+    kept, finish = [], figures.finish
+
+    def keep(fig, *rest):
+      kept.extend(line for ax in fig.axes for line in ax.lines)
+      return finish(fig, *rest)
+
+    with mock.patch.object(figures, "finish", side_effect=keep):
+      (figure,) = figures_order.draw([runs], entries, "vision")
+    points = [line for line in kept if line.get_marker() != "None"]
+    self.assertCountEqual(
+      [f"{line.get_xdata()[0]:.6g}" for line in points],
+      [r["step"] for r in parsed(figure.csv) if r["what"] != CONFLICT],
+    )
+    steps = [row for row in parsed(figure.csv) if row["what"] != CONFLICT]
     wanted = [
       (e.arm, str(e.seed), f"{e.value:.6g}", f"{e.fraction:g}")
       for e in entries
