@@ -63,7 +63,7 @@ def _pattern(ax, entries, run, measure, look, marker, shift) -> None:
 def _mark(ax, anneals: dict[int, tuple[int, str]], arm: str) -> None:
   """Where each seed annealed; dotted if it is another arm's step."""
   for step, owner in sorted(set(anneals.values())):
-    ls = figures.SOLID if owner == arm else figures.DOTTED
+    ls = "-" if owner == arm else ":"
     ax.axvline(step, color=figures.GREY, lw=0.9, ls=ls, zorder=0)
 
 
