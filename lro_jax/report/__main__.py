@@ -5,7 +5,9 @@
 With --summary=FILE the numbers go to one small JSON file as well; --control
 names clean runs that tell what an accuracy among patches is worth. With
 --claims nothing is written: the paper's claims are held against the workdir's
-runs, or without a workdir against the committed result files.
+runs, or without a workdir against the committed result files. With
+--tensorboard=LOGDIR the logs go there as TensorBoard events, and nothing else
+is written.
 """
 
 import pathlib
@@ -21,6 +23,7 @@ from lro_jax.report import (
   page,
   summary,
   tables,
+  tensorboard,
 )
 
 ALL, MARKDOWN = "all", "markdown"
@@ -77,6 +80,9 @@ def main() -> None:
     " accuracies say of how many clean images a net used.",
   )
   out = flags.DEFINE_string("summary", None, "JSON file for means, or none.")
+  logdir = flags.DEFINE_string(
+    "tensorboard", None, "Folder for TensorBoard events, instead of the page."
+  )
   asked = flags.DEFINE_flag(
     _ClaimsFlag(
       parser=flags.ArgumentParser(),
@@ -91,6 +97,12 @@ def main() -> None:
     folder = pathlib.Path(workdir.value) if workdir.value else None
     if asked.value:
       print(claims_text(asked.value, folder))
+      return
+    if logdir.value:
+      events = tensorboard.write(
+        collect.load(folder), pathlib.Path(logdir.value)
+      )
+      print(events)
       return
     other = pathlib.Path(control.value) if control.value else None
     print(page.write(folder, cells=cells.value, control=other))

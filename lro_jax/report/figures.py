@@ -1,10 +1,9 @@
 """What the figures of both tracks share: style, axes, curves, files.
 
-Colours are Okabe and Ito's, told apart by every kind of colour vision.
+Colours are those of `theme`; lines differ in dashes as well, so that a grey
+print can be read.
 """
 
-import base64
-import html
 import io
 import itertools
 import pathlib
@@ -17,47 +16,97 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
+from lro_jax.report import drawn, theme  # noqa: E402
 from lro_jax.report.collect import RunLog  # noqa: E402
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-BLUE, RED, PINK = "#0072B2", "#D55E00", "#CC79A7"
+INK, GREY = theme.INK.light, theme.GREY.light
+BLUE, RED = theme.BLUE.light, theme.RED.light
+GREEN, PINK = theme.GREEN.light, theme.PINK.light
+SOLID, DASHED = "-", (0, (5, 2))
+DASHDOT, DOTTED = (0, (6, 2, 1.2, 2)), (0, (1.2, 1.4))
+# Of a reference that no net made.
+REFERENCE = (0, (1, 3))
+
+
+class Look(NamedTuple):
+  """Colour and dashes of a curve."""
+
+  color: str
+  ls: str | tuple = SOLID
+
+
 # Of an arm, in every figure in which one colour is one arm; then of the others.
-ARMS = {"large": BLUE, "small": RED, "small_noise": GREEN}
-OTHER_ARMS = (PINK, ORANGE, SKY, BLACK)
+ARMS = {
+  "large": Look(BLUE),
+  "small": Look(RED, DASHED),
+  "small_noise": Look(GREEN, DASHDOT),
+}
+OTHER_ARMS = (
+  Look(PINK, DOTTED),
+  Look(INK),
+  Look(PINK, DASHED),
+  Look(INK, DASHDOT),
+)
 
 STYLE = {
+  "text.color": INK,
+  "axes.labelcolor": INK,
+  "axes.edgecolor": GREY,
+  "xtick.color": INK,
+  "ytick.color": INK,
+  "figure.facecolor": theme.PAPER.light,
+  "axes.facecolor": theme.PAPER.light,
+  "savefig.facecolor": theme.PAPER.light,
+  "grid.color": theme.GRID.light,
+  "axes.axisbelow": True,
   "font.size": 9,
   "axes.spines.top": False,
   "axes.spines.right": False,
   "axes.grid": True,
-  "grid.alpha": 0.25,
   "legend.frameon": False,
   "svg.hashsalt": "lro_jax",
 }
+# Around a figure, in inches.
+PADDING = 0.1
 
 
 class Figure(NamedTuple):
-  """A drawn figure: file stem, caption, PNG and SVG bytes."""
+  """A drawn figure: file stem, caption, PNG, SVG and the data as CSV."""
 
   stem: str
   caption: str
   png: bytes
   svg: bytes
+  csv: str
 
 
-def finish(fig, stem: str, caption: str) -> Figure:
-  """Turns a drawing into files, always into the same bytes. Ours."""
+def finish(
+  fig, stem: str, caption: str, rows: drawn.Rows | None = None
+) -> Figure:
+  """Turns a drawing into files, always into the same bytes. Ours.
+
+  Args:
+    fig: the drawing.
+    stem: name of its files.
+    caption: what it shows.
+    rows: its data, where they are not lines that `drawn.read` finds.
+  """
+  rows = drawn.read(fig) if rows is None else rows
+  # Laid out once, not once for every kind of file.
+  fig.draw_without_rendering()
+  fig.set_layout_engine("none")
+  inches = fig.get_tightbbox().padded(PADDING)
   images = {}
   for kind in ("png", "svg"):
     buffer = io.BytesIO()
     # No date: the same logs give the same bytes.
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     fig.savefig(
-      buffer, format=kind, dpi=150, bbox_inches="tight", metadata=metadata
+      buffer, format=kind, dpi=150, bbox_inches=inches, metadata=metadata
     )
     images[kind] = buffer.getvalue()
   plt.close(fig)
-  return Figure(stem, caption, images["png"], images["svg"])
+  return Figure(stem, caption, images["png"], images["svg"], drawn.as_csv(rows))
 
 
 def slug(cell: str) -> str:
@@ -65,29 +114,36 @@ def slug(cell: str) -> str:
   return "".join(c if c.isalnum() or c in "-_." else "_" for c in cell)
 
 
-def arm_colors(arms: Iterable[str]) -> list[str]:
-  """A colour for every arm, the same in every figure. Ours."""
+def arm_looks(arms: Iterable[str]) -> list[Look]:
+  """Colour and dashes of every arm, the same in every figure. Ours."""
   others = itertools.cycle(OTHER_ARMS)
   return [ARMS.get(arm) or next(others) for arm in arms]
 
 
-def curves(ax, run: RunLog, metric: str, color: str, label: str, **kw) -> bool:
+def keys(run: RunLog, seed: int) -> dict[str, object]:
+  """What tells a curve's rows of data from others' of its cell. Ours."""
+  return {"arm": run.arm, "seed": seed}
+
+
+def curves(ax, run: RunLog, metric: str, look: Look, label: str) -> bool:
   """Every seed thin against the step, the name once. Ours."""
-  drawn = False
+  found = False
   for seed in run.seeds:
     steps, values = run.curve(metric, seed)
     if len(steps):
-      ax.plot(
+      drawn.line(
+        ax,
         steps,
         values,
-        color=color,
-        alpha=0.7,
-        lw=1.1,
-        label=None if drawn else label,
-        **kw,
+        metric,
+        keys(run, seed),
+        alpha=0.8,
+        lw=1.2,
+        label=None if found else label,
+        **look._asdict(),
       )
-      drawn = True
-  return drawn
+      found = True
+  return found
 
 
 def log_steps(ax) -> None:
@@ -102,7 +158,9 @@ def mark_anneals(ax, run: RunLog) -> None:
   for seed in run.seeds:
     step = run.event_step("anneal", seed)
     if step is not None:
-      ax.axvline(step, color="0.6", lw=0.7, label=label)
+      drawn.mark(
+        ax, step, "annealed", keys(run, seed), color=GREY, lw=0.7, label=label
+      )
       label = None
 
 
@@ -132,17 +190,8 @@ def draw(
 
 
 def save(figure: Figure, folder: pathlib.Path) -> None:
-  """Writes a figure as PNG and SVG files. Ours."""
+  """Writes a figure's PNG, SVG and CSV files. Ours."""
   folder.mkdir(parents=True, exist_ok=True)
   (folder / f"{figure.stem}.png").write_bytes(figure.png)
   (folder / f"{figure.stem}.svg").write_bytes(figure.svg)
-
-
-def as_html(figure: Figure) -> str:
-  """A figure for the page, its image inside. Ours."""
-  data = base64.b64encode(figure.png).decode()
-  caption = html.escape(figure.caption)
-  return (
-    f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
-    f"<figcaption>{caption}</figcaption></figure>"
-  )
+  (folder / f"{figure.stem}.csv").write_text(figure.csv)

@@ -6,7 +6,7 @@ import textwrap
 import matplotlib.pyplot as plt
 import numpy as np
 
-from lro_jax.report import exponents, figures, quantities
+from lro_jax.report import drawn, exponents, figures, quantities
 from lro_jax.report.exponents import Finding
 
 COLUMNS = 3
@@ -40,8 +40,8 @@ def _powers(ax, finding: Finding, x: np.ndarray, y: np.ndarray) -> None:
       label += f" [{found.low:.3f}, {found.high:.3f}]"
     _line(ax, at, ends, found.mean, color=figures.BLUE, lw=1.2, label=label)
   for name, color, ls, word in (
-    ("claimed", figures.BLACK, "--", "claimed"),
-    ("ours", figures.RED, ":", "ours"),
+    ("claimed", figures.INK, figures.DASHED, "claimed"),
+    ("ours", figures.RED, figures.DOTTED, "ours"),
   ):
     power = entry.get(name)
     if power is not None:
@@ -102,6 +102,25 @@ def _panel(ax, finding: Finding) -> None:
     ax.set_yscale("log")
 
 
+def _rows(found: list[Finding]) -> drawn.Rows:
+  """Every point, and of each entry the powers that are drawn."""
+  out: drawn.Rows = []
+  for finding in found:
+    entry, fitted = finding.entry, finding.exponent
+    named = {"entry": entry["title"], "source": entry["source"]}
+    for point in finding.points:
+      mean, low, high, num = point.y
+      row = {"cell": point.cell, "x": point.x, "y": mean, "low": low}
+      out.append(named | row | {"high": high, "seeds": num})
+    if not finding.is_curve and fitted.num:
+      powers = {
+        "measured power": fitted.mean,
+        "claimed power": entry["claimed"],
+      }
+      out.append(named | powers | {"our power": entry.get("ours")})
+  return out
+
+
 def draw(found: list[Finding]) -> list[figures.Figure]:
   """One figure, a panel for each finding; none without findings. Ours.
 
@@ -132,5 +151,6 @@ def draw(found: list[Finding]) -> list[figures.Figure]:
       " fitted) with its 95% t interval from three seeds on. Solid: least"
       " squares; dashed: the paper's power, dotted: ours, through the points'"
       " geometric mean.",
+      _rows(found),
     )
   ]

@@ -1,6 +1,6 @@
 """The dashboard of a cell: every instrument against the step, in small panels.
 
-One colour is one arm. Solid is the value, dashed the paper's bound without its
+One colour and kind of line is one arm; dotted is the paper's bound without its
 hidden constant.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib import lines
 
-from lro_jax.report import figures, instruments
+from lro_jax.report import drawn, figures, instruments
 from lro_jax.report.collect import RunLog
 
 COLUMNS = 4
@@ -20,6 +20,8 @@ WIDTH, LINES = 36, 3
 MOST_DECADES = 6
 # Arms that a statement does not speak of are this faint.
 FAINT = 0.3
+# Of a bound, in widths of its line.
+DOT = 1.6
 
 
 def _title(instrument: dict[str, Any]) -> str:
@@ -31,26 +33,34 @@ def _title(instrument: dict[str, Any]) -> str:
   return "\n".join([f"{instrument['name']} | {source}", *said])
 
 
-def _value(ax, run: RunLog, metric: str, **look) -> None:
+def _value(ax, run: RunLog, name: str, **look) -> None:
   """A line for every seed; what is there at one step only is a mark."""
   for seed in run.seeds:
-    steps, values = run.curve(metric, seed)
+    steps, values = run.curve(f"lemma/{name}", seed)
     marker = "o" if len(steps) == 1 else None
-    ax.plot(steps, values, lw=0.9, marker=marker, ms=4, **look)
+    keys = figures.keys(run, seed)
+    drawn.line(
+      ax, steps, values, name, keys, lw=0.9, marker=marker, ms=4, **look
+    )
 
 
-def _bound(ax, run: RunLog, metric: str, *, turn: int, turns: int, **look):
-  """The mean over seeds, dashed; where seeds share no step, a dash for each.
+def _bound(ax, run: RunLog, name: str, *, turn: int, turns: int, **look):
+  """The mean over seeds, dotted; where seeds share no step, a dash for each.
 
-  Bounds of several arms are often one: each dashes in the others' gaps.
+  Bounds of several arms are often one: each has its dots in the others' gaps.
   """
-  steps, means = run.mean_curve(metric)
+  column = f"{name}: bound"
+  steps, means = run.mean_curve(f"bound/{name}")
   if len(steps) > 1:
-    dashes = (-4 * turn, (4, 4 * max(1, turns - 1)))
-    ax.plot(steps, means, lw=1.1, ls=dashes, **look)
+    dots = (-DOT * turn, (DOT, DOT * max(1, turns - 1)))
+    keys = {"arm": run.arm, "seed": "mean"}
+    drawn.line(ax, steps, means, column, keys, lw=1.2, **look | {"ls": dots})
     return
   for seed in run.seeds:
-    ax.plot(*run.curve(metric, seed), marker="_", ms=8, ls="", **look)
+    curve = run.curve(f"bound/{name}", seed)
+    keys = figures.keys(run, seed)
+    look |= {"marker": "_", "ms": 8, "ls": ""}
+    drawn.line(ax, *curve, column, keys, **look)
 
 
 def _whole_decades(ax) -> None:
@@ -69,12 +79,12 @@ def _panel(ax, runs: list[RunLog], instrument: dict[str, Any]) -> None:
   ax.set_yscale("log", nonpositive="mask")
   for run in runs:
     figures.mark_anneals(ax, run)
-  colors = figures.arm_colors(run.arm for run in runs)
-  for turn, (run, color) in enumerate(zip(runs, colors, strict=True)):
+  looks = figures.arm_looks(run.arm for run in runs)
+  for turn, (run, of_arm) in enumerate(zip(runs, looks, strict=True)):
     alpha = 0.8 if instruments.speaks_of(instrument, run) else FAINT
-    look = dict(color=color, alpha=alpha)
-    _value(ax, run, f"lemma/{name}", **look)
-    _bound(ax, run, f"bound/{name}", turn=turn, turns=len(runs), **look)
+    look = of_arm._asdict() | {"alpha": alpha}
+    _value(ax, run, name, **look)
+    _bound(ax, run, name, turn=turn, turns=len(runs), **look)
   _whole_decades(ax)
   # Minor ticks of many panels take most of the time of drawing them.
   ax.minorticks_off()
@@ -107,15 +117,14 @@ def dashboard(runs: list[RunLog]) -> list[figures.Figure]:
   for ax in axes.flat[max(0, len(found) - COLUMNS) : len(found)]:
     ax.set_xlabel("step", fontsize=7)
     ax.tick_params(labelbottom=True)
-  colors = figures.arm_colors(run.arm for run in runs)
+  looks = figures.arm_looks(run.arm for run in runs)
   keys = [
-    lines.Line2D([], [], color=color, label=run.arm)
-    for run, color in zip(runs, colors, strict=True)
+    lines.Line2D([], [], label=f"{run.arm}: value", **look._asdict())
+    for run, look in zip(runs, looks, strict=True)
   ]
   keys += [
-    lines.Line2D([], [], color=figures.BLACK, label="value"),
-    lines.Line2D([], [], color=figures.BLACK, ls="--", label="bound"),
-    lines.Line2D([], [], color="0.6", lw=0.7, label="annealed"),
+    lines.Line2D([], [], color=figures.INK, ls=(0, (DOT, DOT)), label="bound"),
+    lines.Line2D([], [], color=figures.GREY, lw=0.7, label="annealed"),
   ]
   top = axes[0, 0].get_position().y1 + 0.7 / fig.get_figheight()
   left = axes[0, 0].get_position().x0
@@ -130,8 +139,8 @@ def dashboard(runs: list[RunLog]) -> list[figures.Figure]:
     figures.finish(
       fig,
       f"instruments_{figures.slug(runs[0].cell)}",
-      "What each numbered statement bounds, against the step: solid the value,"
-      " dashed the paper's bound without its constant, a line for each seed;"
+      "What each numbered statement bounds, against the step: a line for"
+      " each seed, dotted the paper's bound without its constant;"
       " faint: arms that the statement does not speak of; grey: where a seed's"
       " rate was annealed.",
     )

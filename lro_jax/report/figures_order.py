@@ -9,12 +9,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import ticker
 
-from lro_jax.report import figures, measures
+from lro_jax.report import drawn, figures, measures
 from lro_jax.report.collect import RunLog
 from lro_jax.report.crossings import AT_LEAST
 from lro_jax.report.learning import CONFLICT, FRACTIONS, Entry
 
-HARD_COLOR, EASY_COLOR, GREY = figures.BLUE, figures.RED, "0.6"
+HARD = figures.Look(figures.BLUE)
+EASY = figures.Look(figures.RED, figures.DASHED)
+HARD_MARK, EASY_MARK, NEVER = "o", "s", ">"
 # How far above and below its height a pattern's seeds lie.
 SHIFT = 0.018
 
@@ -32,7 +34,7 @@ def _steps(
   ]
 
 
-def _pattern(ax, entries, run, measure, color, shift) -> None:
+def _pattern(ax, entries, run, measure, look, marker, shift) -> None:
   """A pattern's seeds as points, their geometric means as a line."""
   line = []
   for fraction in FRACTIONS:
@@ -43,57 +45,79 @@ def _pattern(ax, entries, run, measure, color, shift) -> None:
         e.value,
         fraction + shift,
         ls="",
-        marker=">" if never else "o",
+        marker=NEVER if never else marker,
         ms=5,
         mew=0.9,
-        mfc="none" if never else color,
-        mec=color,
-        alpha=0.65,
+        mfc="none" if never else look.color,
+        mec=look.color,
+        alpha=0.75,
       )
     if found and all(e.bound == "" for e in found):
       mean = np.exp(np.mean([np.log(e.value) for e in found]))
       line.append((mean, fraction + shift))
   if line:
     x, y = zip(*line, strict=True)
-    ax.plot(x, y, color=color, lw=1.6)
+    ax.plot(x, y, lw=1.6, **look._asdict())
 
 
 def _mark(ax, anneals: dict[int, tuple[int, str]], arm: str) -> None:
   """Where each seed annealed; dotted if it is another arm's step."""
   for step, owner in sorted(set(anneals.values())):
     ls = "-" if owner == arm else ":"
-    ax.axvline(step, color=GREY, lw=0.9, ls=ls, zorder=0)
+    ax.axvline(step, color=figures.GREY, lw=0.9, ls=ls, zorder=0)
 
 
-def _conflict(ax, run: RunLog) -> None:
+def _conflict(ax, run: RunLog) -> drawn.Rows:
   """How many images are taken for their patch's class, seeds thin."""
   excluded = measures.left_out(run)
+  out = []
   for seed in run.seeds:
     if seed not in excluded:
       steps, values = run.curve(CONFLICT, seed)
       keep = steps > 0
-      ax.plot(steps[keep], values[keep], color=EASY_COLOR, lw=1.0, alpha=0.7)
+      look = EASY._asdict()
+      ax.plot(steps[keep], values[keep], lw=1.0, alpha=0.75, **look)
+      named = {"cell": run.cell, "arm": run.arm, "seed": str(seed)}
+      named["what"] = "taken for the patch's class"
+      out += [
+        named | {"step": step, "share": value}
+        for step, value in zip(steps[keep], values[keep], strict=True)
+      ]
+  return out
+
+
+def _rows(entries: list[Entry], pair: measures.Pair, cell: str) -> drawn.Rows:
+  """The points of a pair's panels."""
+  return [
+    {"cell": cell, "arm": e.arm, "seed": str(e.seed)}
+    | {"what": f"{measure.pattern}, {measure.by}"}
+    | {"step": e.value, "share": e.fraction}
+    | ({"never": "at last step"} if e.bound == AT_LEAST else {})
+    for measure in (pair.hard, pair.easy)
+    for e in entries
+    if (e.cell, e.quantity, e.metric) == (cell, "first_step", measure.metric)
+    and e.value > 0
+  ]
 
 
 def _legend(ax, pair: measures.Pair, is_last_never: bool) -> None:
   marks = [
-    (HARD_COLOR, "o", "-", pair.hard.pattern),
-    (EASY_COLOR, "o", "-", pair.easy.pattern),
+    (HARD, HARD_MARK, pair.hard.pattern),
+    (EASY, EASY_MARK, pair.easy.pattern),
   ]
   if is_last_never:
-    marks.append(("0.3", ">", "", "never (at last step)"))
+    marks.append((figures.Look(figures.INK, ""), NEVER, "never (at last step)"))
   handles = [
     plt.Line2D(
       [],
       [],
-      color=color,
       marker=marker,
-      ls=ls,
       ms=5,
-      mfc="none" if marker == ">" else color,
+      mfc="none" if marker == NEVER else look.color,
       label=label,
+      **look._asdict(),
     )
-    for color, marker, ls, label in marks
+    for look, marker, label in marks
   ]
   ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
 
@@ -130,7 +154,10 @@ def draw(
     squeeze=False,
     layout="constrained",
   )
+  shown: drawn.Rows = []
   for line, (runs, pair) in zip(axes, rows, strict=True):
+    if pair:
+      shown += _rows(entries, pair, runs[0].cell)
     anneals = measures.annealings(runs)
     for ax, run in zip(line, runs, strict=False):
       ax.set_xscale("log")
@@ -138,11 +165,11 @@ def draw(
       title = run.arm if len(cells) == 1 else f"{run.cell}: {run.arm}"
       ax.set_title(title, fontsize=9)
       if pair is None:
-        _conflict(ax, run)
+        shown += _conflict(ax, run)
         ax.set_ylim(-0.02, 1.02)
         continue
-      _pattern(ax, entries, run, pair.hard, HARD_COLOR, SHIFT)
-      _pattern(ax, entries, run, pair.easy, EASY_COLOR, -SHIFT)
+      _pattern(ax, entries, run, pair.hard, HARD, HARD_MARK, SHIFT)
+      _pattern(ax, entries, run, pair.easy, EASY, EASY_MARK, -SHIFT)
       ax.set_yticks(FRACTIONS, [f"{f:.0%}" for f in FRACTIONS])
       ax.set_ylim(min(FRACTIONS) - 0.08, max(FRACTIONS) + 0.08)
     for ax in line[len(runs) :]:
@@ -161,12 +188,12 @@ def draw(
       _legend(line[len(runs) - 1], pair, never)
   for ax in axes[-1]:
     ax.set_xlabel("step")
-  drawn = {runs[0].cell for runs in cells}
+  here = {runs[0].cell for runs in cells}
   reached = ("first_step", "anneal_step")
   found = [
     e.value
     for e in entries
-    if e.cell in drawn and e.quantity in reached and e.value > 0
+    if e.cell in here and e.quantity in reached and e.value > 0
   ]
   _share_steps(list(axes.flat), found)
   return [
@@ -177,6 +204,7 @@ def draw(
       " at its end, above chance, is reached. A point for each seed, lines"
       " through geometric means; grey: where the rate (or noise) was annealed,"
       " dotted where it is another arm's step.",
+      shown,
     )
   ]
 

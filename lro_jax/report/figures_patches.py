@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from lro_jax.core.schema import UserError
-from lro_jax.report import figures
+from lro_jax.report import drawn, figures
 from lro_jax.report.collect import RunLog
 
 PATCHES = "patches.npz"
@@ -53,6 +53,16 @@ def clipped(pixels: np.ndarray) -> tuple[np.ndarray, float]:
   return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8), outside.mean()
 
 
+def _pixels(image: str, shown: np.ndarray) -> drawn.Rows:
+  """A picture as rows, [h, w, 3]: a channel's line each, columns from 0."""
+  return [
+    {"image": image, "channel": channel, "row": str(row)}
+    | {str(x): value for x, value in enumerate(line)}
+    for c, channel in enumerate(("red", "green", "blue"))
+    for row, line in enumerate(shown[..., c])
+  ]
+
+
 def _bare(ax) -> None:
   """An image has no ticks, grid or frame."""
   ax.set_xticks([])
@@ -76,9 +86,11 @@ def figure_4(runs: list[RunLog]) -> figures.Figure | None:
     squeeze=False,
     gridspec_kw={"wspace": 0.06, "hspace": 0.06},
   )
+  rows: drawn.Rows = []
   for i, label in enumerate(patches["figure_4_labels"]):
     for j, kind in enumerate(kinds):
       ax = axes[i, j]
+      rows += _pixels(f"{i}: class {label}, {kind}", images[i, j])
       ax.imshow(images[i, j], interpolation="nearest")
       _bare(ax)
       if i == 0:
@@ -91,6 +103,7 @@ def figure_4(runs: list[RunLog]) -> figures.Figure | None:
     " shows them. Of the pixel values shown"
     f" {share:.2%} lay outside [0, 255] and are clipped here; in training they"
     f" are not. {runs[0].record['facts']['dataset']}.",
+    rows,
   )
 
 
@@ -111,12 +124,15 @@ def bank(runs: list[RunLog]) -> figures.Figure | None:
     squeeze=False,
     gridspec_kw={"wspace": 0.08, "hspace": 0.08},
   )
+  rows: drawn.Rows = []
   for c, ax in enumerate(axes[0]):
     ax.imshow(top[c], interpolation="nearest")
     ax.set_title("z" if c == 0 else f"class {c - 1}", fontsize=8)
+    rows += _pixels("z" if c == 0 else f"z + zeta, class {c - 1}", top[c])
   axes[1, 0].set_visible(False)
   for c, ax in enumerate(axes[1, 1:]):
     ax.imshow(0.5 + 0.5 * zeta[c] / reach, interpolation="nearest")
+    rows += _pixels(f"zeta, class {c}", zeta[c])
   for ax in axes.flat:
     _bare(ax)
   axes[0, 0].set_ylabel("z, z + zeta", fontsize=8)
@@ -131,4 +147,5 @@ def bank(runs: list[RunLog]) -> figures.Figure | None:
     f" -{reach:.3g} (dark) to {reach:.3g} (bright) standard deviations of a"
     " channel; grey is 0."
     + (f" {len(zeta)} of {classes} classes." if classes > len(zeta) else ""),
+    rows,
   )

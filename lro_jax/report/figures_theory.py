@@ -6,25 +6,57 @@ And Figure 2 of the paper, from a run's own vectors.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from lro_jax.report import figures
+from lro_jax.report import drawn, figures
 from lro_jax.report.collect import RunLog
+from lro_jax.report.figures import Look
 
 LOG2 = float(np.log(2))
+INK, REFERENCE = figures.INK, figures.REFERENCE
+LONG = (0, (10, 2))
+
+# Metric, name, look.
+LOSSES = (
+  ("m1", "M1 (has P)", Look(figures.BLUE)),
+  ("q_only", "Q-only (not M1)", Look(figures.RED, figures.DASHED)),
+  ("m2", "M2 (has Q)", Look(figures.GREEN, figures.DASHDOT)),
+  ("p_only", "P-only (not M2)", Look(figures.PINK, figures.DOTTED)),
+)
+ERRORS = (
+  ("p_only", "P-only", Look(figures.BLUE)),
+  ("q_only", "Q-only", Look(figures.RED, figures.DASHED)),
+  ("both", "both", Look(figures.GREEN, figures.DASHDOT)),
+)
+# One colour is one matrix.
+NORMS = (
+  ("signal_norm2/w", r"signal $\|\bar W\|_F^2$", Look(figures.BLUE)),
+  (
+    "noise_norm2/w",
+    r"noise $\|\tilde W\|_F^2$",
+    Look(figures.BLUE, figures.DOTTED),
+  ),
+  (
+    "signal_norm2/v",
+    r"signal $\|\bar V\|_F^2$",
+    Look(figures.RED, figures.DASHED),
+  ),
+  (
+    "noise_norm2/v",
+    r"noise $\|\tilde V\|_F^2$",
+    Look(figures.RED, figures.DASHDOT),
+  ),
+  ("noise_std/relative", r"noise std $\tau_t/\tau_0$", Look(INK, LONG)),
+)
 
 
 def losses(runs: list[RunLog]) -> figures.Figure:
   """Training loss by subset against step. Paper: Lemmas 4.1, 4.3, 4.4."""
   fig, axes = figures.panels(runs)
   for ax, run in zip(axes, runs, strict=True):
-    figures.curves(ax, run, "train_loss/m1", figures.BLUE, "M1 (has P)")
-    figures.curves(ax, run, "train_loss/q_only", figures.RED, "Q-only (not M1)")
-    figures.curves(
-      ax, run, "train_loss/m2", figures.GREEN, "M2 (has Q)", ls="--"
+    for metric, label, look in LOSSES:
+      figures.curves(ax, run, f"train_loss/{metric}", look, label)
+    drawn.level(
+      ax, LOG2, "log 2", color=INK, lw=0.9, ls=REFERENCE, label="log 2"
     )
-    figures.curves(
-      ax, run, "train_loss/p_only", figures.ORANGE, "P-only (not M2)", ls="--"
-    )
-    ax.axhline(LOG2, color=figures.BLACK, lw=0.8, ls=":", label="log 2")
   axes[0].set_ylabel("training loss")
   axes[0].set_ylim(bottom=0)
   axes[-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -40,9 +72,8 @@ def errors(runs: list[RunLog]) -> figures.Figure:
   """Test error by subset against step. Paper: Theorems 3.4, 3.5."""
   fig, axes = figures.panels(runs)
   for ax, run in zip(axes, runs, strict=True):
-    figures.curves(ax, run, "test_error/p_only", figures.BLUE, "P-only")
-    figures.curves(ax, run, "test_error/q_only", figures.RED, "Q-only")
-    figures.curves(ax, run, "test_error/both", figures.GREEN, "both", ls="--")
+    for metric, label, look in ERRORS:
+      figures.curves(ax, run, f"test_error/{metric}", look, label)
   axes[0].set_ylabel("test error")
   axes[0].set_ylim(-0.01, 0.7)
   axes[-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -57,17 +88,20 @@ def errors(runs: list[RunLog]) -> figures.Figure:
 def second_difference(runs: list[RunLog]) -> figures.Figure:
   """Lemma 4.2's probe against its bound. Paper: (4.1)."""
   fig, ax = plt.subplots(figsize=(6.2, 3.3))
-  colors = figures.arm_colors(run.arm for run in runs)
-  for run, color in zip(runs, colors, strict=True):
+  looks = figures.arm_looks(run.arm for run in runs)
+  for run, look in zip(runs, looks, strict=True):
     for i, seed in enumerate(run.seeds):
       steps, values = run.curve("second_difference", seed)
-      ax.plot(
+      drawn.line(
+        ax,
         steps,
         np.abs(values),
-        color=color,
-        alpha=0.7,
-        lw=1.1,
+        "|second_difference|",
+        figures.keys(run, seed),
+        alpha=0.8,
+        lw=1.2,
         label=None if i else run.arm,
+        **look._asdict(),
       )
   for run in runs:
     figures.mark_anneals(ax, run)
@@ -79,22 +113,32 @@ def second_difference(runs: list[RunLog]) -> figures.Figure:
     bound = (s["r"] * s["q_norm"]) ** 2 / s["weight_decay"]
     law = (1 - s["p0"]) * bound * s["r"] / (24 * np.pi)
     horizon = 1 / (s["large_learning_rate"] * s["weight_decay"])
-    ax.axhline(
+    drawn.level(
+      ax,
       bound,
-      color=figures.BLACK,
+      "bound (4.1)",
+      color=INK,
       lw=1,
-      ls="--",
+      ls=figures.DOTTED,
       label=r"bound $r^2|z|^2/\lambda$, (4.1)",
     )
-    ax.axhline(
+    drawn.level(
+      ax,
       law,
-      color=figures.BLACK,
+      "plateau (ours)",
+      color=INK,
       lw=1,
-      ls=":",
+      ls=figures.DASHDOT,
       label=r"plateau $(1-p)|z|^2r^3/(24\pi\lambda)$ (ours)",
     )
-    ax.axvline(
-      horizon, color=figures.PINK, lw=0.8, ls="-.", label=r"$1/(\eta_1\lambda)$"
+    drawn.mark(
+      ax,
+      horizon,
+      "1 / (eta1 lambda)",
+      color=figures.PINK,
+      lw=1,
+      ls=figures.DASHED,
+      label=r"$1/(\eta_1\lambda)$",
     )
     ax.set_ylim(1e-3 * max(law, 1e-6), 5 * bound)
   ax.set_xlabel("step")
@@ -112,36 +156,8 @@ def norms(runs: list[RunLog]) -> figures.Figure:
   """Norms of signal and noise, and the noise std. Paper: (3.4), footnote 2."""
   fig, axes = figures.panels(runs)
   for ax, run in zip(axes, runs, strict=True):
-    figures.curves(
-      ax, run, "signal_norm2/w", figures.BLUE, r"signal $\|\bar W\|_F^2$"
-    )
-    figures.curves(
-      ax, run, "signal_norm2/v", figures.RED, r"signal $\|\bar V\|_F^2$"
-    )
-    figures.curves(
-      ax,
-      run,
-      "noise_norm2/w",
-      figures.SKY,
-      r"noise $\|\tilde W\|_F^2$",
-      ls="--",
-    )
-    figures.curves(
-      ax,
-      run,
-      "noise_norm2/v",
-      figures.ORANGE,
-      r"noise $\|\tilde V\|_F^2$",
-      ls="--",
-    )
-    figures.curves(
-      ax,
-      run,
-      "noise_std/relative",
-      figures.BLACK,
-      r"noise std $\tau_t/\tau_0$",
-      ls=":",
-    )
+    for metric, label, look in NORMS:
+      figures.curves(ax, run, metric, look, label)
     ax.set_yscale("log", nonpositive="mask")
   axes[0].set_ylabel("squared norm")
   axes[-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -186,6 +202,12 @@ def figure_2(run: RunLog) -> figures.Figure:
     " that of its two neighbours. The axes have different scales; the angle"
     f" between z and z + zeta is {np.degrees(np.arctan2(*points[2][::-1])):.2f}"
     " degrees.",
+    [
+      {"vector": name, "label": sign, "along z": x, "along zeta": y}
+      for name, sign, (x, y) in zip(
+        ("z - zeta", "z", "z + zeta"), (-1, 1, -1), points, strict=True
+      )
+    ],
   )
 
 

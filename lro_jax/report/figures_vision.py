@@ -7,32 +7,51 @@ import math
 
 import matplotlib.pyplot as plt
 
-from lro_jax.report import figures, figures_patches
+from lro_jax.report import drawn, figures, figures_patches
 from lro_jax.report.collect import RunLog
+from lro_jax.report.figures import Look
 
-GREY = "0.6"
+# Seeds of an experiment, and what their mean is called among them.
+MEAN = "mean"
+# So far apart are the rings on a curve, in parts of the figure's diagonal.
+RINGS = 0.06
 
 
 def _per_epoch(run: RunLog) -> int:
   return run.record["facts"]["steps_per_epoch"]
 
 
-def _arms(ax, runs: list[RunLog], metric: str, **kw) -> None:
-  """One metric of every arm against the epoch."""
-  colors = figures.arm_colors(run.arm for run in runs)
-  for run, color in zip(runs, colors, strict=True):
-    for seed in run.seeds if len(run.seeds) > 1 else ():
+def _arms(ax, runs: list[RunLog], metric: str, *, other_way=False) -> None:
+  """One metric of every arm against the epoch; another way of it in rings."""
+  looks = figures.arm_looks(run.arm for run in runs)
+  for run, look in zip(runs, looks, strict=True):
+    # Of the other way thin lines would be taken for those of the first.
+    for seed in run.seeds if len(run.seeds) > 1 and not other_way else ():
       steps, values = run.curve(metric, seed)
-      ax.plot(
-        steps / _per_epoch(run), values, color=color, alpha=0.35, lw=0.7, **kw
+      drawn.line(
+        ax,
+        steps / _per_epoch(run),
+        values,
+        metric,
+        figures.keys(run, seed),
+        alpha=0.4,
+        lw=0.7,
+        **look._asdict(),
       )
     steps, means = run.mean_curve(metric)
     if len(steps):
-      label = (
-        run.arm if kw.get("ls", "-") == "-" else f"{run.arm}, authors' way"
-      )
-      ax.plot(
-        steps / _per_epoch(run), means, color=color, lw=1.8, label=label, **kw
+      label = f"{run.arm}, authors' way" if other_way else run.arm
+      rings = dict(marker="o", ms=3.5, mfc="none", markevery=RINGS)
+      drawn.line(
+        ax,
+        steps / _per_epoch(run),
+        means,
+        metric,
+        {"arm": run.arm, "seed": MEAN},
+        lw=1 if other_way else 1.9,
+        label=label,
+        **look._asdict(),
+        **(rings if other_way else {}),
       )
 
 
@@ -46,8 +65,10 @@ def milestones(runs: list[RunLog]) -> dict[float, list[str]]:
 
 
 def _mark(ax, runs: list[RunLog]) -> None:
-  for epoch in milestones(runs):
-    ax.axvline(epoch, color=GREY, lw=0.9, zorder=0)
+  for epoch, arms in milestones(runs).items():
+    for arm in arms:
+      look = dict(color=figures.GREY, lw=0.9, zorder=0)
+      drawn.mark(ax, epoch, "lowered", {"arm": arm}, **look)
 
 
 def _caption(runs: list[RunLog], text: str) -> str:
@@ -117,18 +138,17 @@ def figure_3(runs: list[RunLog]) -> figures.Figure | None:
   fig, axes = _pair(runs, titles, "accuracy")
   for ax, name in zip(axes, names, strict=True):
     _arms(ax, runs, name)
-  _arms(axes[1], runs, "accuracy/patch_only_authors", ls="--")
+  _arms(axes[1], runs, "accuracy/patch_only_authors", other_way=True)
   text = (
     "Figure 3 of the paper: accuracy against epoch on clean test images (left)"
-    " and on images of the patch alone (right): solid as trained, dashed as the"
-    " authors scored it."
+    " and on images of the patch alone (right): bold as trained, with rings the"
+    " mean as the authors scored it."
   )
   classes = figures_patches.num_classes(runs)
   if classes:
     for ax in axes:
-      ax.axhline(
-        1 / classes, color=figures.BLACK, lw=0.8, ls=":", label="chance"
-      )
+      look = dict(color=figures.INK, lw=0.9, ls=figures.REFERENCE)
+      drawn.level(ax, 1 / classes, "chance", label="chance", **look)
     text += f" Dotted: chance, 1/{classes}."
   axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
   return figures.finish(
@@ -159,13 +179,13 @@ def cue_conflict(runs: list[RunLog]) -> figures.Figure | None:
 
 
 KINDS = (
-  ("train_loss/clean", "clean", figures.BLACK, "-"),
-  ("train_loss/mixed", "mixed", figures.SKY, "-"),
-  ("train_loss/patch_only", "patch only", figures.ORANGE, "-"),
+  ("train_loss/clean", "clean", Look(figures.INK)),
+  ("train_loss/mixed", "mixed", Look(figures.GREY, figures.DASHED)),
+  ("train_loss/patch_only", "patch only", Look(figures.PINK, figures.DASHDOT)),
 )
 WHOLE = (
-  ("train_loss/all", "training images", figures.BLACK, "-"),
-  ("loss/clean", "test images", figures.ORANGE, "--"),
+  ("train_loss/all", "training images", Look(figures.INK)),
+  ("loss/clean", "test images", Look(figures.PINK, figures.DASHED)),
 )
 
 
@@ -183,17 +203,14 @@ def losses(runs: list[RunLog]) -> figures.Figure | None:
     ax.set_title(run.arm)
     ax.set_xlabel("step")
     for step in run.record["facts"]["milestones"]:
-      ax.axvline(step, color=GREY, lw=0.9, zorder=0)
-    for metric, label, color, style in kinds:
-      figures.curves(ax, run, metric, color, label, ls=style)
+      look = dict(color=figures.GREY, lw=0.9, zorder=0)
+      drawn.mark(ax, step, "lowered", {"arm": run.arm}, **look)
+    for metric, label, look in kinds:
+      figures.curves(ax, run, metric, look, label)
     if classes:
-      ax.axhline(
-        math.log(classes),
-        color=figures.BLACK,
-        lw=0.8,
-        ls=":",
-        label=f"log {classes}",
-      )
+      look = dict(color=figures.INK, lw=0.9, ls=figures.REFERENCE)
+      name = f"log {classes}"
+      drawn.level(ax, math.log(classes), name, label=name, **look)
   axes[0, 0].set_ylabel("loss")
   axes[0, 0].set_ylim(bottom=0)
   axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -13,12 +13,12 @@ from lro_jax.core import metrics
 from lro_jax.report import (
   controls,
   effective,
+  elements,
   figures,
   figures_order,
   learning,
   measures,
   order_tables,
-  tables,
 )
 from lro_jax.report.collect import Experiment, RunLog
 from lro_jax.report.controls import Control
@@ -217,16 +217,13 @@ def section(
     brief.append(order_tables.table(*given, track=track, brief=True))
   if not any(full):
     return "", []
-  parts = [f"<h2>{order_tables.TITLE}</h2>"]
-  parts += [f"<p class=note>{html.escape(note)}</p>" for note in notes]
+  parts = [f"<p class=note>{html.escape(note)}</p>" for note in notes]
   drawn = figures.draw(
     [run for cell in shown for run in by_cell[cell]],
     lambda _: figures_order.draw([by_cell[c] for c in shown], entries, track),
   )
   for figure in drawn:
     figures.save(figure, folder / "figures")
-    parts.append(figures.as_html(figure))
-  parts += [
-    f"<h3>{html.escape(t.title)}</h3>{tables.as_html(t)}" for t in full if t
-  ]
+    parts.append(elements.figure(figure))
+  parts += [elements.table(t, level="h3") for t in full if t]
   return "".join(parts), [t for t in brief if t]

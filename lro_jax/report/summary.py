@@ -7,8 +7,7 @@ seeds and config that it takes to make it again.
 import math
 from typing import Any
 
-from lro_jax.core.schema import flatten
-from lro_jax.report import exponents, instruments, tables, tracks
+from lro_jax.report import exponents, fields, instruments, tables, tracks
 from lro_jax.report.collect import Experiment, RunLog, of_cell, values
 from lro_jax.report.formats import show
 from lro_jax.report.intervals import Interval, interval
@@ -38,20 +37,20 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     infeasible cells "infeasible", {cell: reason}.
   """
   view = tracks.view_of(experiment.record.get("track"))
-  configs = [_config(run, view.own) for run in experiment.runs]
-  shared = _shared(configs)
+  configs = [fields.own(run, view.own) for run in experiment.runs]
+  shared = fields.shared(configs)
   by_cell: dict[str, list[RunLog]] = {}
   for run in experiment.runs:
     by_cell.setdefault(run.cell, []).append(run)
   of_arms = {
     name
     for runs in by_cell.values()
-    for name in _differing([_config(run, view.own) for run in runs])
+    for name in fields.differing([fields.own(run, view.own) for run in runs])
   }
   cells = []
   for cell, runs in by_cell.items():
     arms = tables.arms_of(experiment, cell)
-    config = _config(runs[0], view.own)
+    config = fields.own(runs[0], view.own)
     metrics, by_seed = {}, {}
     own = of_cell(rows, cell)
     for row in view.rows:
@@ -79,7 +78,7 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
         "arms": {
           run.arm: {
             name: value
-            for name, value in _config(run, view.own).items()
+            for name, value in fields.own(run, view.own).items()
             if name in of_arms
           }
           for run in runs
@@ -118,25 +117,6 @@ def summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict:
     "config": shared,
     "cells": cells,
   } | {name: value for name, value in found.items() if value}
-
-
-def _config(run: RunLog, own: tuple[str, ...]) -> dict[str, Any]:
-  """Fields of a run's config by dotted name, but for those of the run alone."""
-  return {k: v for k, v in flatten(run.config).items() if k not in own}
-
-
-def _shared(configs: list[dict[str, Any]]) -> dict[str, Any]:
-  """The fields that all configs have with one value."""
-  return {
-    name: value
-    for name, value in configs[0].items()
-    if all(c.get(name, _Missing) == value for c in configs)
-  }
-
-
-def _differing(configs: list[dict[str, Any]]) -> set[str]:
-  """The names of the other fields."""
-  return {name for c in configs for name in c} - _shared(configs).keys()
 
 
 def _curves(runs: list[RunLog], metrics: tuple[str, ...]) -> dict:
@@ -245,7 +225,3 @@ def as_markdown(saved: dict, cell: str) -> str:
         label = f"{row.phase}: {label}"
       lines.append([label, *(show(i, row.format) for i in intervals)])
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-class _Missing:
-  """Stands for a field that a config lacks."""

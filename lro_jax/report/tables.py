@@ -4,7 +4,6 @@ One specification of rows serves the terminal and the page.
 """
 
 import collections
-import html
 from typing import Any, NamedTuple
 
 from lro_jax.report import collect, intervals
@@ -220,26 +219,3 @@ def as_text(table: Table) -> str:
   body += [join(texts) for texts in table.lines]
   body += [rule, *table.notes]
   return "\n".join(body)
-
-
-def as_html(table: Table) -> str:
-  """A table for the page. Ours."""
-
-  def cell(text, tag):
-    # What stands in parentheses stands back.
-    soft = " class=soft" if text.startswith("(") else ""
-    return f"<{tag}{soft}>{html.escape(text.strip())}</{tag}>"
-
-  def cells(texts, tag):
-    return "".join(cell(text, tag) for text in texts)
-
-  rows = "\n".join(
-    f"<tr{' class=head' if not texts[0].startswith(' ') else ''}>"
-    f"{cells(texts, 'td')}</tr>"
-    for texts in table.lines
-  )
-  remarks = "".join(f"<p class=note>{html.escape(n)}</p>" for n in table.notes)
-  return (
-    f"<div class=scroll><table><thead><tr>{cells(table.header, 'th')}</tr>"
-    f"</thead><tbody>\n{rows}\n</tbody></table></div>{remarks}"
-  )

@@ -4,6 +4,7 @@ import html
 import math
 
 from lro_jax.report import figures_theory
+from lro_jax.report.answer import Compared
 from lro_jax.report.collect import ANNEAL, END, LOWEST, RunLog, values
 from lro_jax.report.formats import Row, in_words, loss, percent, real, steps
 from lro_jax.report.intervals import interval, paired
@@ -179,5 +180,13 @@ VIEW = View(
   remark=remark,
   details=details,
   beside=lambda experiment, rows, runs: None,
+  compared=Compared(
+    metric="test_error/p_only",
+    noun="test error on points with P alone",
+    arm="small",
+    than="large",
+    more="the small rate errs more",
+    less="the small rate errs less",
+  ),
   learned=("train_loss/p_only", "train_loss/q_only"),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from lro_jax.report.answer import Compared
 from lro_jax.report.collect import Experiment, RunLog
 from lro_jax.report.figures import Figure
 from lro_jax.report.formats import Row
@@ -25,6 +26,7 @@ class View(NamedTuple):
     remark: runs -> what a reader must know of such runs, or ''.
     details: runs -> HTML of what stands behind the numbers.
     beside: (experiment, tidy rows, runs) -> ours beside the paper's, or None.
+    compared: the number on which the page's answer compares the arms.
     learned: losses of which a summary says when each seed first has them low.
   """
 
@@ -38,4 +40,5 @@ class View(NamedTuple):
   remark: Callable[[list[RunLog]], str]
   details: Callable[[list[RunLog]], str]
   beside: Callable[[Experiment, Rows, list[RunLog]], Table | None]
+  compared: Compared
   learned: tuple[str, ...] = ()

@@ -40,9 +40,7 @@ def named(ax, start):
 class FiguresTest(parameterized.TestCase):
   def axes(self, draw, *args):
     """Axes of a figure before it becomes an image."""
-    with mock.patch.object(
-      figures, "finish", side_effect=lambda fig, stem, caption: fig
-    ):
+    with mock.patch.object(figures, "finish", side_effect=lambda fig, *_: fig):
       fig = draw(*args)
     self.addCleanup(plt.close, fig)
     return fig.axes
@@ -52,8 +50,8 @@ class FiguresTest(parameterized.TestCase):
   )
   def test_annealing_is_marked_at_the_logged_steps_of_its_arm(self, draw):
     large, small = self.axes(draw, [run_of(), run_of("small", anneals=False)])
-    self.assertEqual(upright(large, "0.6"), [13, 11])
-    self.assertEmpty(upright(small, "0.6"))
+    self.assertEqual(upright(large, figures.GREY), [13, 11])
+    self.assertEmpty(upright(small, figures.GREY))
     self.assertEqual((large.get_title(), small.get_title()), ("large", "small"))
 
   def test_the_mark_is_named_once_whichever_seed_annealed(self):
@@ -62,7 +60,7 @@ class FiguresTest(parameterized.TestCase):
       rows=[r for r in run.rows if (r["seed"], r["event"]) != (3, "anneal")]
     )
     (ax,) = self.axes(figures_theory.losses, [run])
-    self.assertEqual(upright(ax, "0.6"), [11, 12])
+    self.assertEqual(upright(ax, figures.GREY), [11, 12])
     labels = [x.get_label() for x in ax.lines]
     self.assertEqual(labels.count("annealed"), 1)
 
@@ -94,7 +92,7 @@ class FiguresTest(parameterized.TestCase):
     plateau = named(ax, "plateau").get_ydata()[0]
     self.assertAlmostEqual(plateau, 0.75 * 36 * 0.125 / (24 * np.pi * 0.02))
     self.assertAlmostEqual(named(ax, r"$1/(\eta_1").get_xdata()[0], 25.0)
-    self.assertEqual(upright(ax, "0.6"), [13, 11])
+    self.assertEqual(upright(ax, figures.GREY), [13, 11])
     # |second difference| at the three logged steps
     np.testing.assert_allclose(named(ax, "large").get_ydata(), [0, 1.3, 2.3])
 

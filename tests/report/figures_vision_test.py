@@ -26,7 +26,9 @@ class FigureTestCase(parameterized.TestCase):
   def drawn(self, draw, runs):
     """Axes and caption of a figure before it becomes an image."""
     with mock.patch.object(
-      figures, "finish", side_effect=lambda fig, stem, caption: (fig, caption)
+      figures,
+      "finish",
+      side_effect=lambda fig, stem, caption, *_: (fig, caption),
     ):
       fig, caption = draw(runs)
     self.addCleanup(plt.close, fig)
@@ -51,7 +53,7 @@ class CurvesTest(FigureTestCase):
         lines = [
           line
           for line in ax.lines
-          if line.get_color() == color and line.get_linestyle() == "-"
+          if line.get_color() == color and line.get_marker() == "None"
         ]
         self.assertLen(lines, 3)
         *thin, bold = lines
@@ -65,13 +67,13 @@ class CurvesTest(FigureTestCase):
         )
         np.testing.assert_array_equal(bold.get_xdata(), thin[0].get_xdata())
         self.assertEqual(bold.get_label(), run.arm)
-      self.assertEqual(upright(ax, "0.6"), [fake_vision.ANNEAL_AT])
+      self.assertEqual(upright(ax, figures.GREY), [fake_vision.ANNEAL_AT])
       self.assertEqual(ax.get_xscale(), "linear")
     self.assertIn("4 (large)", caption)
     self.assertIn("2 seeds", caption)
     self.assertIn(fake_vision.DATASET, caption)
 
-  def test_the_authors_scoring_is_dashed_and_chance_dotted(self):
+  def test_the_authors_scoring_has_rings_and_chance_is_dotted(self):
     runs = self.runs()
     (_, ax), caption = self.drawn(figures_vision.figure_3, runs)
     for run in runs:
@@ -79,7 +81,7 @@ class CurvesTest(FigureTestCase):
         named(ax, f"{run.arm}, authors").get_ydata(),
         run.mean_curve("accuracy/patch_only_authors")[1],
       )
-      self.assertEqual(named(ax, f"{run.arm}, authors").get_linestyle(), "--")
+      self.assertEqual(named(ax, f"{run.arm}, authors").get_marker(), "o")
     self.assertEqual(list(named(ax, "chance").get_ydata()), [0.1, 0.1])
     self.assertIn("1/10", caption)
 
@@ -87,8 +89,8 @@ class CurvesTest(FigureTestCase):
     runs = self.runs()
     axes, _ = self.drawn(figures_vision.losses, runs)
     self.assertEqual([ax.get_title() for ax in axes], ["large", "small"])
-    self.assertEqual(upright(axes[0], "0.6"), [40])
-    self.assertEmpty(upright(axes[1], "0.6"))
+    self.assertEqual(upright(axes[0], figures.GREY), [40])
+    self.assertEmpty(upright(axes[1], figures.GREY))
     for ax, run in zip(axes, runs, strict=True):
       for kind in ("clean", "mixed", "patch only"):
         metric = f"train_loss/{kind.replace(' ', '_')}"
@@ -101,14 +103,14 @@ class CurvesTest(FigureTestCase):
     (ax, _), _ = self.drawn(figures_vision.figure_3, runs)
     self.assertEqual(named(ax, "small").get_color(), figures.RED)
     other = named(ax, "mine").get_color()
-    self.assertNotIn(other, figures.ARMS.values())
+    self.assertNotIn(other, [look.color for look in figures.ARMS.values()])
 
   @parameterized.parameters(
     (False, "figure_1", "losses"),
     (True, "figure_3", "cue_conflict", "losses", "figure_4", "patch_bank"),
   )
   def test_what_is_not_there_is_not_drawn(self, patches, *stems):
-    def stem_of(fig, stem, caption):
+    def stem_of(fig, stem, *_):
       plt.close(fig)
       return stem
 

@@ -5,7 +5,13 @@ import pathlib
 
 from absl.testing import absltest, parameterized
 
-from lro_jax.report import collect, instruments, intervals, summary, tables
+from lro_jax.report import (
+  collect,
+  elements,
+  instruments,
+  intervals,
+  summary,
+)
 from tests.report import fake
 from tests.report.fake import instrument, reading
 from tests.report.tables_test import line_of
@@ -167,8 +173,8 @@ class TableTest(parameterized.TestCase):
     texts = line_of(table, "4.2")[2:]
     plain = ["3", "1", "3 (1 seed)"]
     self.assertEqual(texts, [f"({t})" for t in plain] if back else plain)
-    html = tables.as_html(table)
-    self.assertEqual(html.count("<td class=soft>"), 3 if back else 0)
+    html = elements.table(table)
+    self.assertEqual(html.count('<td class="soft">'), 3 if back else 0)
     self.assertEqual("<td>3</td>" in html, not back)
 
   def test_what_an_arm_lacks_is_a_dash_without_parentheses(self):

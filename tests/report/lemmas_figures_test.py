@@ -21,18 +21,18 @@ class FiguresTestCase(parameterized.TestCase):
       figures, "finish", side_effect=lambda *made: kept.append(made)
     ):
       draw(*args)
-    ((fig, stem, _),) = kept
+    ((fig, stem, *_),) = kept
     self.addCleanup(plt.close, fig)
     return [ax for ax in fig.axes if ax.get_visible()], stem
 
 
-def lines_of(ax, color, dashed):
+def lines_of(ax, color, bound):
   return [
     line
     for line in ax.lines
     if line.get_color() == color
     and len(line.get_xdata()) > 1
-    and line.is_dashed() == dashed
+    and (": bound" in (line.get_gid() or "")) == bound
     and len(set(line.get_xdata())) > 1
   ]
 
@@ -49,29 +49,29 @@ class DashboardTest(FiguresTestCase):
     ]
     return [run_of(rows, arm=arm, listed=listed) for arm in arms]
 
-  def test_every_seed_is_drawn_and_the_bound_is_dashed(self):
+  def test_every_seed_is_drawn_and_the_bound_is_dotted(self):
     runs = self.runs([fake.instrument(algorithm="both")])
     (ax,), stem = self.axes(figures_instruments.dashboard, runs)
     self.assertEqual(stem, "instruments_base")
     for color in (figures.BLUE, figures.RED):
-      values = lines_of(ax, color, dashed=False)
+      values = lines_of(ax, color, bound=False)
       self.assertLen(values, 2)
       for seed, line in enumerate(values):
         np.testing.assert_array_equal(line.get_xdata(), range(9))
         np.testing.assert_array_equal(
           line.get_ydata(), 2.0 + seed + np.arange(9)
         )
-      (bound,) = lines_of(ax, color, dashed=True)
+      (bound,) = lines_of(ax, color, bound=True)
       np.testing.assert_array_equal(bound.get_ydata(), 10.0 * np.arange(9))
-    self.assertEqual(set(upright(ax, "0.6")), {4, 5})
+    self.assertEqual(set(upright(ax, figures.GREY)), {4, 5})
     self.assertEqual(ax.get_yscale(), "log")
 
   def test_arms_that_a_statement_is_not_of_are_faint(self):
     runs = self.runs([fake.instrument(algorithm="small")])
     (ax,), _ = self.axes(figures_instruments.dashboard, runs)
-    for dashed in (False, True):
+    for bound in (False, True):
       large, small = (
-        lines_of(ax, color, dashed)[0].get_alpha()
+        lines_of(ax, color, bound)[0].get_alpha()
         for color in (figures.BLUE, figures.RED)
       )
       self.assertLess(large, small / 2)

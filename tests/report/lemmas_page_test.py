@@ -116,7 +116,7 @@ class LemmasPageTest(absltest.TestCase):
 
     def draw(runs, make):
       # The track's own figures are drawn elsewhere.
-      kept = [figures.Figure("own", "own", b"", b"")]
+      kept = [figures.Figure("own", "own", b"", b"", "")]
       made = kept if "figures_theory" in make.__module__ else make(runs)
       stems.extend(figure.stem for figure in made)
       return made

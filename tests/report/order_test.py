@@ -118,34 +118,33 @@ class SectionTest(absltest.TestCase):
 class FigureTest(absltest.TestCase):
   def axes(self, runs):
     entries = learning.of_cell(runs, "theory")
-    with mock.patch.object(
-      figures, "finish", side_effect=lambda fig, stem, caption: fig
-    ):
+    with mock.patch.object(figures, "finish", side_effect=lambda fig, *_: fig):
       (fig,) = figures_order.draw([runs], entries, "theory")
     self.addCleanup(plt.close, fig)
     return fig.axes
 
-  def points(self, ax, color, marker="o"):
-    """(step, share) of the points of a colour."""
+  def points(self, ax, look, marker):
+    """(step, share) of the points of a colour and shape."""
     return sorted(
       (float(line.get_xdata()[0]), round(float(line.get_ydata()[0]), 1))
       for line in ax.lines
-      if line.get_marker() == marker and line.get_markeredgecolor() == color
+      if line.get_marker() == marker
+      and line.get_markeredgecolor() == look.color
     )
 
   def test_every_seed_is_a_point_where_it_was_planted(self):
     large, small = self.axes(large_and_small())
-    for ax, color in (
-      (large, figures_order.HARD_COLOR),
-      (small, figures_order.EASY_COLOR),
+    for ax, look, marker in (
+      (large, figures_order.HARD, figures_order.HARD_MARK),
+      (small, figures_order.EASY, figures_order.EASY_MARK),
     ):
       expected = [(s, f) for s, f in ((20, 0.5), (32, 0.8), (36, 0.9))] * 4
-      found = self.points(ax, color)
+      found = self.points(ax, look, marker)
       np.testing.assert_allclose(found, sorted(expected), atol=1e-6)
 
   def test_a_borrowed_step_of_annealing_is_dotted(self):
     for ax, style in zip(self.axes(large_and_small()), "-:", strict=True):
-      (line,) = [x for x in ax.lines if x.get_color() == figures_order.GREY]
+      (line,) = [x for x in ax.lines if x.get_color() == figures.GREY]
       self.assertEqual(
         (line.get_xdata()[0], line.get_linestyle()), (100, style)
       )
@@ -155,7 +154,7 @@ class FigureTest(absltest.TestCase):
     for row in by_seed[2]:
       row[Q] = math.log(2)
     (ax,) = self.axes(runs_of(("large", by_seed)))
-    never = self.points(ax, figures_order.EASY_COLOR, ">")
+    never = self.points(ax, figures_order.EASY, figures_order.NEVER)
     self.assertEqual([step for step, _ in never], [400] * 3)
 
   def test_one_pattern_alone_is_not_drawn(self):

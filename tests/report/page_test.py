@@ -5,11 +5,12 @@ import html.parser
 import json
 import pathlib
 import tempfile
+import urllib.parse
 
 from absl.testing import absltest, parameterized
 
 from lro_jax.core import metrics
-from lro_jax.report import collect, page, tables, theory_view
+from lro_jax.report import collect, page, tables, theme, theory_view
 from tests import testing
 from tests.report import fake
 
@@ -81,8 +82,9 @@ class WholePageTest(absltest.TestCase):
     before = files(self.report)
     self.assertEqual(page.write(self.workdir), self.command.output[:-1])
     self.assertEqual(files(self.report), before)
-    # Page, results, order.json; five figures of two cells, and the order's.
-    self.assertLen(before, 3 + 2 * 11)
+    # Page, results, order.json; five figures of two cells, and the order's,
+    # as PNG, SVG and CSV.
+    self.assertLen(before, 3 + 3 * 11)
     logs = files(self.workdir).items() - {
       (f"report/{name}", content) for name, content in before.items()
     }
@@ -94,7 +96,7 @@ class WholePageTest(absltest.TestCase):
     self.assertStartsWith(line, f"Error: {self.folder / 'none'} holds no ")
 
   def test_page_asks_for_nothing_outside_itself(self):
-    for tag in ("script", "link", "iframe", "object", "embed"):
+    for tag in ("script", "iframe", "object", "embed"):
       self.assertNotIn(tag, self.page.tags)
     for name, value in self.page.attributes:
       if name in ("src", "href", "srcset", "data", "poster", "action"):
@@ -104,17 +106,31 @@ class WholePageTest(absltest.TestCase):
 
   def test_images_inside_the_page_are_the_files_beside_it(self):
     images = [value for name, value in self.page.attributes if name == "src"]
-    written = {p.read_bytes() for p in (self.report / "figures").glob("*.png")}
+    written = [p.read_bytes() for p in (self.report / "figures").glob("*.svg")]
     # losses, errors, second difference, norms, Figure 2; of two cells; order
     self.assertLen(images, 11)
-    head = "data:image/png;base64,"
+    head = "data:image/svg+xml;base64,"
     inside = [base64.b64decode(x.removeprefix(head)) for x in images]
-    self.assertEqual(set(inside), written)
+    self.assertCountEqual(inside, [theme.themed(svg) for svg in written])
+
+  def test_data_inside_the_page_are_the_files_beside_it(self):
+    named = dict.fromkeys(
+      p.name for p in (self.report / "figures").glob("*.csv")
+    )
+    head = "data:text/csv;charset=utf-8,"
+    for name, value in self.page.attributes:
+      if name == "download":
+        stem = value
+      elif name == "href" and value.startswith(head):
+        named[stem] = urllib.parse.unquote(value.removeprefix(head))
+    for name, inside in named.items():
+      self.assertEqual(inside, (self.report / "figures" / name).read_text())
 
   def test_page_and_terminal_hold_every_table(self):
     self.assertLen(self.tables, 2)
-    # And the order of learning, of two cells.
-    self.assertEqual(self.page.tags.count("table"), 2 + 2)
+    # And the order of learning, of two cells; what was run; of each of four
+    # runs its facts and its seeds.
+    self.assertEqual(self.page.tags.count("table"), 2 + 2 + 1 + 4 * 2)
     for table in self.tables:
       self.assertIn(tables.as_text(table), self.command.output)
       for part in (table.title, *table.header, *sum(table.lines, [])):
@@ -130,7 +146,7 @@ class WholePageTest(absltest.TestCase):
         self.assertIn(condition["statement"], self.page.text)
 
   def test_width_is_remarked_on_for_the_net_alone(self):
-    limit, network = self.page.text.split("engine=network", 1)
+    limit, network = self.page.text.split(self.tables[1].title)[1:3]
     config, _ = fake.config_and_facts("network", "large")
     self.assertIn(f"m = {config['model']['num_hidden']:,}", network)
     self.assertNotIn("an actual net", limit)
@@ -227,7 +243,7 @@ class SentencesTest(parameterized.TestCase):
     swapped = {"large": 0.20, "small": 0.05}
     fake.write_workdir(self.workdir, cell="y", p_only=swapped)
     fake.write_experiment(self.workdir, cells=("x", "y"))
-    first, second = self.write().split("y (4 paired", 1)
+    _, first, second = self.write().split("y (4 paired")
     self.assertIn("makes more", first)
     self.assertNotIn("makes fewer", first)
     self.assertIn("makes fewer", second)

