@@ -254,8 +254,8 @@ class PatchesTest(absltest.TestCase):
     self.assertEqual(self.cell["seeds"], sorted({run.seed for run in runs}))
     for run in runs:
       fields = flatten(metrics.plain(run.config.to_dict()))
-      # The last is younger than the file; it moves no number.
-      for name in ("seeds", "data.dir", "checkpoint.every"):
+      # The last two are younger than the file; they move no number.
+      for name in ("seeds", "data.dir", "checkpoint.every", "model.net"):
         del fields[name]
       saved = self.saved["config"] | self.cell["config"]
       saved |= self.cell["arms"][run.arm]

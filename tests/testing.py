@@ -158,7 +158,10 @@ for module, arguments, output, errors in json.load(sys.stdin):
     for stream, path in ((1, output), (2, errors)):
       os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY), stream)
     sys.argv[1:] = arguments
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if module.endswith(".py"):
+      runpy.run_path(module, run_name="__main__")
+    else:
+      runpy.run_module(module, run_name="__main__", alter_sys=True)
     sys.exit(0)
 for child in children:
   print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -166,7 +169,11 @@ for child in children:
 
 
 def run_commands(*commands: tuple[str, ...]) -> list[Ended]:
-  """Ends of `python -m <module> <arguments>` commands, run at the same time."""
+  """Ends of commands that are run at the same time.
+
+  Args:
+    *commands: module, or path of a file that ends in .py, and arguments.
+  """
   with tempfile.TemporaryDirectory() as name:
     paths = [
       [str(pathlib.Path(name) / f"{i}.{kind}") for kind in ("out", "err")]
