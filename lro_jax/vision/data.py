@@ -96,7 +96,7 @@ def statistics(
 def normalize(
   x: Array, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Array:
-  """(x - mean) / std, float32. Paper, H; authors' code: data_util.py.
+  """(x - mean) / std, float32 [..., ch]. Paper, H; authors' code: data_util.py.
 
   Args:
     x: pixels, uint8 [..., ch].

@@ -111,7 +111,7 @@ def apply(
       ones.
     dtype: of the activations: float32 or bfloat16.
     weight: see `batch_norm.moments`.
-    noise: one array per activation, from `noise.sample`; None for none.
+    noise: one array per activation, see `noise.sample`; None for none.
     axis_name: name of the device axis, or None.
 
   Returns:

@@ -34,12 +34,12 @@ class Plan(NamedTuple):
 
   @property
   def num_epochs(self) -> int:
-    """Epochs begun."""
+    """Epochs begun. Ours."""
     return math.ceil(self.max_steps / self.steps_per_epoch)
 
   @property
   def milestones(self) -> list[int]:
-    """Steps at which rate or noise is lowered, increasing."""
+    """Steps at which rate or noise is lowered, increasing. H.1, H.2."""
     return sorted({*self.rate_drops, *self.noise_drops})
 
 

@@ -62,7 +62,7 @@ class Setup(NamedTuple):
 
   @property
   def steps_per_epoch(self) -> int:
-    """Steps of an epoch, the short last batch included."""
+    """Steps of an epoch, the short last batch included. Ours."""
     return -(-self.num_train // self.batch_size)
 
 

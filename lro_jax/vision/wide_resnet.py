@@ -81,7 +81,7 @@ class WideResNet(nn.Module):
     return f"WRN-{self.depth}-{self.widen_factor}"
 
   def draw(self, key: Array, image: tuple[int, int, int]) -> tuple[Tree, Tree]:
-    """See `init`."""
+    """See `init`; `key` is []."""
     return init(key, self, image)
 
   def sites(self, image: tuple[int, int, int]) -> list[Site]:
