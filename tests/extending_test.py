@@ -1,0 +1,104 @@
+"""lro_jax/EXTENDING.md: its files, run by its commands, at smoke size."""
+
+import contextlib
+import json
+import pathlib
+import re
+import runpy
+import shlex
+import tempfile
+
+from absl.testing import absltest
+
+from lro_jax.core import metrics
+from tests import testing
+
+PAGE = pathlib.Path(__file__).parent.parent / "lro_jax" / "EXTENDING.md"
+LINES = 30
+# What is added to a page's command so that it takes seconds, by its workdir.
+TINY = (
+  "--config.smoke",
+  "--config.seeds=0,",
+  "--config.shrink.train.max=2 steps",
+)
+ADDED = {
+  "mine": ("--config.shrink.data.source=mine.npz", "--only=large/*"),
+  "stripes": ("--config.shrink.data.source=stripes", "--only=large/*"),
+  "small_conv": ("--only=small_noise/*",),
+  "more_arms": ("--only=small_grad_noise/*",),
+  "balance": (),
+}
+
+
+def files() -> dict[str, str]:
+  """The page's Python files by name."""
+  block = r"<!-- file: (\S+) -->\n```python\n(.*?)```"
+  return dict(re.findall(block, PAGE.read_text(), re.S))
+
+
+def commands() -> dict[str, list[str]]:
+  """The page's commands that train, as words, by the name of their workdir."""
+  blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.S)
+  found = [shlex.split(line) for text in blocks for line in text.splitlines()]
+  return {
+    pathlib.Path(words[-1].removeprefix("--workdir=")).name: words
+    for words in found
+    if words[-1].startswith("--workdir=")
+  }
+
+
+class PageTest(absltest.TestCase):
+  def test_every_example_is_short_and_every_command_is_tried(self):
+    self.assertLen(files(), PAGE.read_text().count("```python"))
+    for name, text in files().items():
+      self.assertLess(len(text.splitlines()), LINES, name)
+    self.assertCountEqual(commands(), ADDED)
+
+  def test_the_commands_run_and_what_was_added_is_there(self):
+    with tempfile.TemporaryDirectory() as folder:
+      home = pathlib.Path(folder)
+      for name, text in files().items():
+        (home / name).write_text(text)
+      with contextlib.chdir(home):
+        runpy.run_path("make_npz.py", run_name="__main__")
+      there = sorted([*files(), "mine.npz"], key=len, reverse=True)
+
+      def placed(word):
+        """A word of a command with the page's files where they lie here."""
+        pattern = rf"(?<![\w/])({'|'.join(map(re.escape, there))})$"
+        word = re.sub(pattern, lambda m: str(home / m[1]), word)
+        return word.replace("--workdir=runs", f"--workdir={home}")
+
+      words = {}
+      for name, of_page in commands().items():
+        rest = of_page[3:] if of_page[1] == "-m" else of_page[2:]
+        program = of_page[2] if of_page[1] == "-m" else of_page[1]
+        words[name] = [placed(w) for w in (program, *rest, *TINY, *ADDED[name])]
+      ended = testing.run_commands(*words.values())
+      for name, end in zip(words, ended, strict=True):
+        self.assertEqual(end.status, 0, f"{name}: {end.errors[-2000:]}")
+
+      def record(run):
+        return metrics.read_json(home / run / metrics.RUN)["facts"]
+
+      mine = record("mine/large/base/seed_0")
+      self.assertEqual(mine["dataset"], "file mine.npz")
+      self.assertEqual(mine["num_classes"], 2)
+      stripes = record("stripes/large/base/seed_0")
+      self.assertEqual(stripes["dataset"], "drawn stripes")
+      net = record("small_conv/small_noise/base/seed_0")["setting"]["net"]
+      self.assertEqual(net, "SmallConv")
+      arm = home / "more_arms/small_grad_noise/base/seed_0"
+      config = json.loads((arm / metrics.CONFIG).read_text())
+      self.assertEqual(config["optim"]["grad_noise_std"], 0.01)
+      rows = metrics.read_metrics(home / "balance/large/base" / metrics.METRICS)
+      self.assertGreater(rows[-1]["lemma/balance"], 0)
+      self.assertGreater(rows[-1]["bound/balance"], 0)
+      page = (home / "balance/report/index.html").read_text()
+      self.assertIn("balance", page)
+      experiment = metrics.read_json(home / "stripes/experiment.json")
+      self.assertStartsWith(experiment["command"], "python stripes.py --config")
+
+
+if __name__ == "__main__":
+  absltest.main()
