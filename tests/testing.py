@@ -150,9 +150,11 @@ import gc, json, os, runpy, sys
 import lro_jax.core.loop, lro_jax.report.page
 import lro_jax.theory.task, lro_jax.vision.task
 children = []
+commands, prelude = json.load(sys.stdin)
+exec(prelude)
 # What is shared stays so: no fork's collector writes to it.
 gc.freeze()
-for module, arguments, output, errors in json.load(sys.stdin):
+for module, arguments, output, errors in commands:
   children.append(os.fork())
   if not children[-1]:
     for stream, path in ((1, output), (2, errors)):
@@ -168,11 +170,12 @@ for child in children:
 """
 
 
-def run_commands(*commands: tuple[str, ...]) -> list[Ended]:
+def run_commands(*commands: tuple[str, ...], prelude: str = "") -> list[Ended]:
   """Ends of commands that are run at the same time.
 
   Args:
     *commands: module, or path of a file that ends in .py, and arguments.
+    prelude: Python that is run before them, in the process that they fork.
   """
   with tempfile.TemporaryDirectory() as name:
     paths = [
@@ -182,7 +185,10 @@ def run_commands(*commands: tuple[str, ...]) -> list[Ended]:
     statuses = subprocess.run(
       [sys.executable, "-c", _FORKS],
       input=json.dumps(
-        [(c[0], c[1:], *p) for c, p in zip(commands, paths, strict=True)]
+        [
+          [(c[0], c[1:], *p) for c, p in zip(commands, paths, strict=True)],
+          prelude,
+        ]
       ),
       cwd=pathlib.Path(__file__).parent.parent,
       env=os.environ
