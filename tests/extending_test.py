@@ -78,6 +78,12 @@ class PageTest(absltest.TestCase):
       self.assertLess(len(text.splitlines()), LINES, name)
     self.assertCountEqual(commands(), ADDED)
 
+  def test_the_newcomers_path_is_that_of_the_last_walk(self):
+    _, rest = PAGE.read_text().split("<!-- newcomer: begin -->\n")
+    kept, _ = rest.split("<!-- newcomer: end -->")
+    walked = (PAGE.parent / "results" / "newcomer.txt").read_text()
+    self.assertEqual(kept, walked, "Put what .ci/newcomer prints in both.")
+
   def test_the_commands_run_and_what_was_added_is_there(self):
     with tempfile.TemporaryDirectory() as folder:
       home = pathlib.Path(folder)
