@@ -39,6 +39,7 @@ def base(name):
   )
   c.model = ConfigDict(
     dict(
+      net="wide_resnet",  # or one's own: lro_jax/EXTENDING.md
       depth=16,  # paper, Section 6
       widen_factor=10,  # authors: WideResNet.__init__
       # Authors; or bfloat16 activations. What a GPU or TPU makes of float32

@@ -273,8 +273,15 @@ def experiment_record(
     "cells": list(dict.fromkeys(cells)),
     "exponents": [{"name": k} | v for k, v in exponents.items()],
     "smoke": config.smoke,
-    "command": " ".join(["python -m lro_jax.main", *sys.argv[1:]]),
+    "command": " ".join([_program(), *sys.argv[1:]]),
   }
+
+
+def _program() -> str:
+  """How this was started: as here, or by a file of one's own."""
+  file = os.path.basename(sys.argv[0])
+  own = file.endswith(".py") and file not in ("main.py", "__main__.py")
+  return f"python {file}" if own else "python -m lro_jax.main"
 
 
 @contextlib.contextmanager

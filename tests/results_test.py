@@ -1,8 +1,10 @@
-"""What README and configs say is what the committed result files hold."""
+"""What the pages and configs say is what the committed result files hold."""
 
 import json
 import math
 import pathlib
+import re
+import shlex
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -31,6 +33,7 @@ PATCHES = "patches_cpu.json"
 YOUNGER = {
   "branch_from": "",
   "checkpoint.every": "never",
+  "model.net": "wide_resnet",
   "optim.anneal_latest": 0,
 }
 RATIO_COLUMNS = {
@@ -69,13 +72,15 @@ def gap(cell):
   return of(cell, "end", P_ONLY, "small - large")
 
 
-class ReadmeTest(parameterized.TestCase):
+class PagesTest(parameterized.TestCase):
+  """The README, and README.md of the results."""
+
   @parameterized.parameters("engine=limit", "engine=network")
   def test_the_tables_are_those_of_the_default_run(self, cell):
-    readme = (ROOT / "README.md").read_text()
+    page = (RESULTS / "README.md").read_text()
     table = summary.as_markdown(load("theory_default.json"), cell)
     self.assertGreater(len(table.splitlines()), 8)
-    self.assertIn(table, readme)
+    self.assertIn(table, page)
 
   @parameterized.parameters(
     ("theory_limit.json", "base"),
@@ -84,15 +89,15 @@ class ReadmeTest(parameterized.TestCase):
   def test_the_tables_of_the_extensions_are_those_of_their_runs(
     self, name, cell
   ):
-    readme = (ROOT / "README.md").read_text()
+    page = (RESULTS / "README.md").read_text()
     table = summary.as_markdown(load(name), cell)
     self.assertGreater(len(table.splitlines()), 8)
-    self.assertIn(table, readme)
+    self.assertIn(table, page)
 
   def test_the_tables_of_instruments_and_exponents_are_those_of_their_runs(
     self,
   ):
-    readme = (ROOT / "README.md").read_text()
+    page = (RESULTS / "README.md").read_text()
     for table in (
       markdown.ratios(load("theory_default.json"), RATIO_COLUMNS),
       markdown.ratios(
@@ -101,13 +106,13 @@ class ReadmeTest(parameterized.TestCase):
       markdown.exponents(*(load(f"theory_scaling_{n}.json") for n in GRIDS)),
     ):
       self.assertGreater(len(table.splitlines()), 8)
-      self.assertIn(table, readme)
+      self.assertIn(table, page)
 
   def test_the_table_of_images_is_that_of_the_committed_run(self):
-    readme = (ROOT / "README.md").read_text()
+    page = (RESULTS / "README.md").read_text()
     table = summary.as_markdown(load(PATCHES), "base")
     self.assertGreater(len(table.splitlines()), 8)
-    self.assertIn(table, readme)
+    self.assertIn(table, page)
 
   def test_the_claims_are_those_of_the_committed_files(self):
     readme = (ROOT / "README.md").read_text()
@@ -121,31 +126,59 @@ class ReadmeTest(parameterized.TestCase):
       " markers.",
     )
 
-  def test_every_result_file_is_named(self):
+  def test_times_are_those_of_the_runs(self):
     readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"\| ([\d,]+) s \| \[(\w+\.json)\]", readme)
+    self.assertGreater(len(rows), 10)
+    for seconds, name in rows:
+      self.assertEqual(seconds, f"{load(name)['wall_seconds']:,.0f}", name)
+
+  def test_commands_are_those_of_the_runs(self):
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"`(python -m lro_jax.main .*?) --workdir=DIR`.*", readme)
+    known = [shlex.split(row) for row in rows]
+    for path in RESULTS.glob("*.json"):
+      command = load(path.name).get("command")
+      if command:
+        *words, _ = command.split()
+        self.assertIn(words, known, path.name)
+
+  def test_what_the_readme_says_of_the_runs_is_what_they_hold(self):
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    cells = {c["cell"]: c for c in load("theory_default.json")["cells"]}
+    mean, low, high, num = (100 * x for x in gap(cells["engine=limit"]))
+    self.assertIn(f"{mean:.2f} points [{low:.2f}, {high:.2f}]", readme)
+    self.assertIn(f"({num / 100:.0f} seeds)", readme)
+    (cell,) = load(PATCHES)["cells"]
+    ours = of(cell, "end", "accuracy/clean", "small - large")
+    mean, low, high = (-100 * x for x in ours[:3])
+    self.assertIn(f"{mean:.2f} points [{high:.2f}, {low:.2f}]", readme)
+
+  def test_every_result_file_is_named(self):
+    page = (RESULTS / "README.md").read_text()
     for path in RESULTS.iterdir():
-      self.assertIn(path.name, readme)
+      self.assertIn(path.name, page)
 
   def test_speeds_are_those_of_the_bench(self):
-    readme = (ROOT / "README.md").read_text()
+    page = (RESULTS / "README.md").read_text()
     for row in load("bench_network.json")["network"]:
       for name in ("steps_per_second", "ratio_to_numpy"):
-        self.assertIn(f"| {row[name]:.1f} |", readme)
+        self.assertIn(f"| {row[name]:.1f} |", page)
     limit = load("bench_limit.json")
-    self.assertIn(f"N={limit['equal_cost_num_train']:,.0f},", readme)
+    self.assertIn(f"N={limit['equal_cost_num_train']:,.0f},", page)
     for row in limit["limit"]:
-      self.assertIn(f"{1e3 * row['seconds']:.3f} ms", readme)
+      self.assertIn(f"{1e3 * row['seconds']:.3f} ms", page)
 
   def test_distances_are_those_of_the_convergence_table(self):
-    readme = (ROOT / "README.md").read_text()
+    page = (RESULTS / "README.md").read_text()
     table = load("convergence.json")
     for row in table["rows"]:
-      self.assertIn(f"| {row['signal']:.5f} | {row['whole']:.5f} |", readme)
+      self.assertIn(f"| {row['signal']:.5f} | {row['whole']:.5f} |", page)
     for kind in ("signal", "whole"):
-      self.assertIn(f"{kind} {table[f'slope_{kind}']:.2f}", readme)
+      self.assertIn(f"{kind} {table[f'slope_{kind}']:.2f}", page)
 
   def test_speeds_of_images_are_those_of_the_bench(self):
-    readme = (ROOT / "README.md").read_text()
+    page = (RESULTS / "README.md").read_text()
     for name in ("bench_patches.json", "bench_patches_cpu.json"):
       row = load(name)
       for value in (
@@ -154,7 +187,7 @@ class ReadmeTest(parameterized.TestCase):
         f"{row['ratio_to_torch']:.2f}",
         f"{row['peak_bytes'] / 2**30:.2f} GiB",
       ):
-        self.assertIn(f"| {value} |", readme)
+        self.assertIn(f"| {value} |", page)
 
   @parameterized.parameters("theory_default.json", "theory_sweep.json", PATCHES)
   def test_results_come_from_a_commit(self, name):
@@ -314,7 +347,9 @@ class PatchesTest(absltest.TestCase):
 
   def test_it_says_which_images_it_is_of(self):
     self.assertIn("JPEG", self.saved["dataset"])
-    self.assertIn(self.saved["dataset"], (ROOT / "README.md").read_text())
+    for page in (ROOT / "README.md", RESULTS / "README.md"):
+      text = " ".join(page.read_text().split())
+      self.assertIn(self.saved["dataset"], text)
 
   def first_epochs(self, arm):
     """Epoch at which each seed's patch-only accuracy passes one half."""
@@ -343,12 +378,12 @@ class PatchesTest(absltest.TestCase):
     for epoch in self.first_epochs("small_noise").values():
       self.assertGreater(epoch, annealed)
 
-  def test_the_readme_says_in_which_seeds_the_large_rate_found_it_before(self):
-    readme = " ".join((ROOT / "README.md").read_text().split())
+  def test_the_page_says_in_which_seeds_the_large_rate_found_it_before(self):
+    page = " ".join((RESULTS / "README.md").read_text().split())
     for arm in ("large", "small_noise"):
       found = self.cell["by_seed"]["anneal/accuracy/patch_only"][arm]
       text = ", ".join(f"{100 * found[str(k)]:.0f}%" for k in range(3))
-      self.assertIn(f"({text})", readme)
+      self.assertIn(f"({text})", page)
 
   def test_the_large_rate_ends_higher_on_clean_images(self):
     gap = of(self.cell, "end", "accuracy/clean", "small - large")

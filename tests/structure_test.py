@@ -10,6 +10,12 @@ from absl.testing import absltest, parameterized
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "lro_jax"
+PAGES = (
+  ROOT / "README.md",
+  PACKAGE / "EXTENDING.md",
+  PACKAGE / "RUNNING.md",
+  PACKAGE / "results" / "README.md",
+)
 STOREYS = {"core": 0, "theory": 1, "vision": 1, "report": 2, "": 3}
 # Storeys of the same height never meet; the report stands on core alone.
 ALLOWED = {
@@ -97,10 +103,24 @@ class FilesTest(absltest.TestCase):
   def test_no_drawer_named_utils(self):
     self.assertEmpty([p for p in modules() if "util" in p.stem])
 
-  def test_readme_commands_name_files_and_flags_that_exist(self):
-    readme = (ROOT / "README.md").read_text()
-    commands = re.findall(r"^python -m (lro_jax\S*)(.*)$", readme, re.M)
-    commands += re.findall(r"`python -m (lro_jax[^\s`]*)([^`]*)`", readme)
+  def test_links_of_the_pages_lead_somewhere(self):
+    for page in PAGES:
+      text = page.read_text()
+      for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, section = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        self.assertTrue(target.exists(), f"{page.name}: {link}")
+        if section:
+          titles = re.findall(r"^#+ (.*)$", target.read_text(), re.M)
+          anchors = [re.sub(r"[^\w -]", "", t.lower()) for t in titles]
+          self.assertIn(section, [a.replace(" ", "-") for a in anchors], link)
+
+  def test_the_pages_commands_name_files_and_flags_that_exist(self):
+    commands = []
+    for page in PAGES:
+      text = page.read_text()
+      commands += re.findall(r"^python -m (lro_jax\S*)(.*)$", text, re.M)
+      commands += re.findall(r"`python -m (lro_jax[^\s`]*)([^`]*)`", text)
     self.assertGreater(len(commands), 5)
     for module, rest in commands:
       path = ROOT / pathlib.Path(*module.split("."))
@@ -113,7 +133,7 @@ class FilesTest(absltest.TestCase):
           continue
         flag = word[2:].split("=")[0].split(".")[0]
         self.assertIn(f'"{flag}"', source, f"{module}: {word}")
-        if flag == "config" and "=" in word and "." in word.split("=")[1]:
+        if flag == "config" and "=configs/" in word:
           file, _, preset = word.split("=")[1].partition(":")
           name = file.removesuffix(".py").replace("/", ".")
           importlib.import_module(name).get_config(preset)

@@ -150,23 +150,33 @@ import gc, json, os, runpy, sys
 import lro_jax.core.loop, lro_jax.report.page
 import lro_jax.theory.task, lro_jax.vision.task
 children = []
+commands, prelude = json.load(sys.stdin)
+exec(prelude)
 # What is shared stays so: no fork's collector writes to it.
 gc.freeze()
-for module, arguments, output, errors in json.load(sys.stdin):
+for module, arguments, output, errors in commands:
   children.append(os.fork())
   if not children[-1]:
     for stream, path in ((1, output), (2, errors)):
       os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY), stream)
     sys.argv[1:] = arguments
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if module.endswith(".py"):
+      runpy.run_path(module, run_name="__main__")
+    else:
+      runpy.run_module(module, run_name="__main__", alter_sys=True)
     sys.exit(0)
 for child in children:
   print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def run_commands(*commands: tuple[str, ...]) -> list[Ended]:
-  """Ends of `python -m <module> <arguments>` commands, run at the same time."""
+def run_commands(*commands: tuple[str, ...], prelude: str = "") -> list[Ended]:
+  """Ends of commands that are run at the same time.
+
+  Args:
+    *commands: module, or path of a file that ends in .py, and arguments.
+    prelude: Python that is run before them, in the process that they fork.
+  """
   with tempfile.TemporaryDirectory() as name:
     paths = [
       [str(pathlib.Path(name) / f"{i}.{kind}") for kind in ("out", "err")]
@@ -175,7 +185,10 @@ def run_commands(*commands: tuple[str, ...]) -> list[Ended]:
     statuses = subprocess.run(
       [sys.executable, "-c", _FORKS],
       input=json.dumps(
-        [(c[0], c[1:], *p) for c, p in zip(commands, paths, strict=True)]
+        [
+          [(c[0], c[1:], *p) for c, p in zip(commands, paths, strict=True)],
+          prelude,
+        ]
       ),
       cwd=pathlib.Path(__file__).parent.parent,
       env=os.environ

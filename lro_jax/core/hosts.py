@@ -174,7 +174,10 @@ def from_first(leaves: list[np.ndarray]) -> list[np.ndarray]:
   """The first host's arrays on all hosts, to the bit. Ours.
 
   Args:
-    leaves: NumPy arrays of the same shapes and types everywhere.
+    leaves: arrays [...] of the same shapes and types everywhere.
+
+  Returns:
+    Arrays [...] as `leaves` has them.
   """
   if count() == 1:
     return leaves

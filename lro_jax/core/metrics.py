@@ -62,7 +62,14 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
 
 
 def npz(content: dict[str, np.ndarray]) -> bytes:
-  """The bytes of an .npz without pickles. Ours."""
+  """The bytes of an .npz without pickles. Ours.
+
+  Args:
+    content: name -> array, [...].
+
+  Raises:
+    TypeError: an array holds Python objects.
+  """
   buffer = io.BytesIO()
   if any(np.asarray(array).dtype.hasobject for array in content.values()):
     raise TypeError("an array of Python objects would be pickled")
@@ -72,6 +79,9 @@ def npz(content: dict[str, np.ndarray]) -> bytes:
 
 def read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   """All arrays of an .npz; pickled objects are never loaded. Ours.
+
+  Returns:
+    name -> array, [...].
 
   Raises:
     ValueError: it cannot be read, in one sentence why.

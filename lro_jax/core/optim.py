@@ -28,7 +28,7 @@ class AddGaussianNoiseState(NamedTuple):
 
 
 class AnnealOnLossState(NamedTuple):
-  """Updates seen, step at which the latch closed, and loss that closes it."""
+  """Updates seen, step at which the latch closed, its threshold; [] each."""
 
   count: Array
   annealed_at: Array

@@ -14,7 +14,10 @@ def unpack(packed: np.ndarray, like: list[np.ndarray]) -> list[np.ndarray]:
 
   Args:
     packed: uint8 [b].
-    like: arrays of the shapes and types that were packed.
+    like: arrays [...] of the shapes and types that were packed.
+
+  Returns:
+    Arrays [...] as `like` has them.
 
   Raises:
     ValueError: these take another number of bytes.

@@ -135,15 +135,15 @@ def in_full(verdict: Verdict, known: Claims) -> str:
 
 
 def as_markdown(verdicts: list[Verdict]) -> str:
-  """The README's tables, with the summary line. Ours.
+  """The README's table, with the summary line. Ours.
 
   Args:
-    verdicts: of the committed result files, to which the tables link.
+    verdicts: of the committed result files, to which the table links.
   """
-  out = [count(verdicts)]
   header = ["claim", "says", *HEADER[1:], "on"]
+  rows = [header, ["---"] * len(header)]
   for section, of_section in by_section(verdicts).items():
-    rows = [header, ["---"] * len(header)]
+    rows.append([f"**{section}**", *[""] * (len(header) - 1)])
     for v in of_section:
       where = f"{v.claim.says} ({v.claim.where})"
       *texts, source = _texts(v)
@@ -151,6 +151,5 @@ def as_markdown(verdicts: list[Verdict]) -> str:
         source = f"[{source}](lro_jax/results/{source})"
       texts = [f"`{v.claim.id}`", where, *texts, source, v.hardware or NOTHING]
       rows.append([text.replace("|", "\\|") for text in texts])
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    out.append(f"**{section}**\n\n" + "\n".join(lines))
-  return "\n\n".join(out)
+  lines = ["| " + " | ".join(row) + " |" for row in rows]
+  return f"{count(verdicts)}\n\n" + "\n".join(lines)

@@ -16,7 +16,10 @@ from lro_jax.report.collect import END, RunLog
 CLEAN = "accuracy/clean"
 OF_PAPER = "the paper's numbers (Appendix H.2)"
 # What a control must share with the runs that are read off it.
-SHARED = ("data.source", "model.depth", "model.widen_factor", "train.max")
+SHARED = (
+  *("data.source", "model.net", "model.depth", "model.widen_factor"),
+  "train.max",
+)
 
 
 class Control(NamedTuple):
@@ -133,7 +136,7 @@ def is_as_paper(run: RunLog) -> bool:
   """Whether a run is of the paper's net and images. Ours."""
   model, data = run.config["model"], run.config["data"]
   return (
-    (model["depth"], model["widen_factor"]) == (paper.DEPTH, paper.WIDEN_FACTOR)
+    paper.is_its_net(model)
     and data["source"] == "cifar10"
     and data["num_train"] in (0, paper.NUM_TRAIN)
   )

@@ -21,6 +21,9 @@ MOST_CLASSES = 10
 def read(runs: list[RunLog]) -> dict[str, np.ndarray] | None:
   """patches.npz of the first run that has one, None if none has. Ours.
 
+  Returns:
+    name -> array, among them `figure_4` [images, kinds, h, w, ch].
+
   Raises:
     UserError: the file is damaged.
   """
@@ -48,7 +51,7 @@ def num_classes(runs: list[RunLog]) -> int | None:
 
 
 def clipped(pixels: np.ndarray) -> tuple[np.ndarray, float]:
-  """Pixel values cut to [0, 255] as uint8, and the share that was cut. Ours."""
+  """Pixels [...] cut to 0 to 255 as uint8 [...], and the share cut. Ours."""
   outside = (pixels < 0) | (pixels > 255)
   return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8), outside.mean()
 

@@ -13,7 +13,7 @@ from lro_jax.report.tables import Table
 
 CLEAN, MIXED = "accuracy/clean", "accuracy/mixed"
 # What the paper trained: depth and width as its authors' code has them.
-DEPTH, WIDEN_FACTOR = 16, 10
+NET, DEPTH, WIDEN_FACTOR = "wide_resnet", 16, 10
 NUM_TRAIN, NUM_TEST = 50_000, 10_000
 REDUCED = ("cifar10_cpu", "patches_cpu")
 
@@ -148,16 +148,22 @@ def _notes(name: str, source: Source, runs: list[RunLog]) -> list[str]:
   return out
 
 
+def is_its_net(model: dict[str, Any]) -> bool:
+  """Whether a config's section `model` is the paper's net. Section 6."""
+  # Runs from before there were other nets do not say which they had.
+  size = model["depth"], model["widen_factor"]
+  return (model.get("net", NET), *size) == (NET, DEPTH, WIDEN_FACTOR)
+
+
 def _unlike(source: Source, runs: list[RunLog]) -> list[str]:
   """What of net, data and length is not the paper's."""
   config, out = runs[0].config, []
   model, data = config["model"], config["data"]
-  depth, widen = model["depth"], model["widen_factor"]
-  if (depth, widen) != (DEPTH, WIDEN_FACTOR):
-    out.append(
-      f"the net (WideResNet{depth}-{widen} for"
-      f" WideResNet{DEPTH}-{WIDEN_FACTOR})"
-    )
+  if not is_its_net(model):
+    name = model.get("net", NET)
+    if name == NET:
+      name = f"WideResNet{model['depth']}-{model['widen_factor']}"
+    out.append(f"the net ({name} for WideResNet{DEPTH}-{WIDEN_FACTOR})")
   _, _, size = runs[0].cell.partition("num_train=")
   num_train = int(size) if size.isdecimal() else NUM_TRAIN
   for field, images, words in (

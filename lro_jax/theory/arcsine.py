@@ -29,7 +29,7 @@ MAX_ODD_POWERS = 500
 def series_coefficients(num: int) -> np.ndarray:
   """Coefficients of x, x^3, x^5, ... in arcsin x, [num].
 
-  (2n)! / (4^n (n!)^2 (2n + 1)).
+  (2n)! / (4^n (n!)^2 (2n + 1)), its Taylor series. Ours.
   """
   out, c = [], 1.0
   for n in range(num):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from lro_jax.core.registry import Registry
 from lro_jax.core.schema import UserError, nearest, shown
 from lro_jax.core.task import NOT_YET, Array
 from lro_jax.theory import lemmas
@@ -90,7 +91,7 @@ _NET = dict(engines=(NETWORK,))
 _BLOCKS = dict(structures=(SPLIT,))
 _CONV = dict(structures=(CONV,), engines=(NETWORK,))
 
-CATALOGUE: tuple[Instrument, ...] = (
+_OF_THE_PAPER: tuple[Instrument, ...] = (
   Instrument(
     "4.1 steps",
     "Lemma 4.1",
@@ -325,13 +326,28 @@ CATALOGUE: tuple[Instrument, ...] = (
     **_CONV,
   ),
 )
-NAMES = tuple(i.name for i in CATALOGUE)
+CATALOGUE: Registry[Instrument] = Registry("lemmas.measure", {})
+
+
+def add(instrument: Instrument) -> None:
+  """Adds an instrument of one's own to the catalogue. Ours.
+
+  Raises:
+    UserError: its name is taken.
+  """
+  CATALOGUE.add(instrument.name, instrument)
+
+
+for _instrument in _OF_THE_PAPER:
+  add(_instrument)
 
 
 def available(engine: str, structure: str) -> list[Instrument]:
   """The instruments that an engine has for a structure. Ours."""
   return [
-    i for i in CATALOGUE if engine in i.engines and structure in i.structures
+    i
+    for i in CATALOGUE.entries()
+    if engine in i.engines and structure in i.structures
   ]
 
 
@@ -351,11 +367,11 @@ def choose(measure: str, engine: str, structure: str) -> list[Instrument]:
     return there if measure == ALL else []
   names = [name.strip() for name in measure.split(",")]
   for name in names:
-    if name not in NAMES:
+    if name not in CATALOGUE:
       raise UserError(
-        f"Field 'lemmas.measure' names {shown(name)}{nearest(name, NAMES)}: it"
-        f" must be all, none, or out of {', '.join(NAMES)}, commas between"
-        " them."
+        f"Field 'lemmas.measure' names {shown(name)}{nearest(name, CATALOGUE)}:"
+        f" it must be all, none, or out of {', '.join(CATALOGUE)}, commas"
+        " between them."
       )
     if name not in [i.name for i in there]:
       raise UserError(

@@ -273,6 +273,9 @@ def advance(
     rate: eta, [].
     u: -log rho over the n steps together, [].
     weight_decay: lambda.
+
+  Returns:
+    A_k after them, [K, n1].
   """
   log_q = -jnp.asarray(kernel.rates) * (u / n)
   log_x = log_q + jnp.log1p(-rate * weight_decay)
@@ -308,6 +311,9 @@ def advance_from_start(
     u: -log rho over the n steps together, [].
     since_start: -log rho from step 0 to here, [].
     weight_decay: lambda.
+
+  Returns:
+    The sums after them, [K, n1].
   """
   # Sum over i < n of x^(n-1-i) y^i with x = 1 - eta lambda, y = exp(-k u / n).
   log_x = jnp.log1p(-rate * weight_decay)

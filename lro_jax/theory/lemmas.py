@@ -149,7 +149,13 @@ def eps3(s: Setting) -> float:
 
 
 def eps_s(s: Setting, units: Array, length: float) -> Array:
-  """eps_s = (|x| / (lambda tau0))^(4/3) m^(-1/3). Paper: after Lemma A.8."""
+  """eps_s = (|x| / (lambda tau0))^(4/3) m^(-1/3), []. Paper: after Lemma A.8.
+
+  Args:
+    s: the run's numbers.
+    units: m, [].
+    length: |x|.
+  """
   signal = _over(length, s.weight_decay * s.init_std)
   return signal ** (4 / 3) * units ** (-1 / 3)
 

@@ -97,7 +97,7 @@ class ByGroup(NamedTuple):
 
   @property
   def whole(self) -> Array:
-    """r."""
+    """r, [n1]. Lemma B.6 and Section 5 take it apart."""
     return self.p_only + self.m2
 
 

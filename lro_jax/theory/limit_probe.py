@@ -21,7 +21,8 @@ class SinceAnneal(NamedTuple):
   """Ubar_t0 and its inner product with Ubar_t.
 
   Attributes:
-    sums_p, sums_q: Ubar_t0's running sums, seen from the patterns of now.
+    sums_p, sums_q: Ubar_t0's running sums, seen from the patterns of now,
+      [K, n1] and [K, 3].
     norm2: ||Ubar_t0||^2, [].
     along: <Ubar_t, Ubar_t0>, [].
     u: -log rho since then, [].
@@ -110,7 +111,14 @@ def start(num_rates: int, num_p: int, carries: frozenset[str]) -> Probe:
 
 
 def moved_norm2(norm2: Array, move: Move, along: Array, of_force: Array):
-  """||D Ubar + span G||^2 with along = <Ubar, G>, of_force = ||G||^2. Ours."""
+  """||D Ubar + span G||^2, []. Ours.
+
+  Args:
+    norm2: ||Ubar||^2, [].
+    move: D and span.
+    along: <Ubar, G>, [].
+    of_force: ||G||^2, [].
+  """
   return (
     move.decay**2 * norm2
     + 2 * move.decay * move.span * along
@@ -144,7 +152,7 @@ def advance(
     force_norm2: ||G||^2 of W, of W from M2 alone, and of V, [] each.
     rho: (B.10), [].
     loss_m2: loss on M2 before the step, [].
-    step: t.
+    step: t, [].
     stop_loss: eps2.
   """
   of_w, of_m2, of_v = force_norm2
@@ -193,10 +201,10 @@ def advance_anneal(
     kernel: the kernel.
     inputs: of this seed.
     num_p_only: size of its first group.
-    sums_p: running sums before the step.
-    sums_q: likewise.
-    annealed_at: the latch, this step's decision included.
-    step: t.
+    sums_p: running sums before the step, [K, n1].
+    sums_q: likewise, [K, 3].
+    annealed_at: the latch, this step's decision included, [].
+    step: t, [].
   """
   if probe.anneal is None:
     return None

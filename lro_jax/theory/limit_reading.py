@@ -34,7 +34,7 @@ def read(
 
   Args:
     probe: of a state.
-    sums_p: its running sums.
+    sums_p: its running sums, [K, n1].
     inputs: of its seed.
     train: arrays of `measure.train_data`, [N].
     kernel: the kernel.
@@ -43,9 +43,9 @@ def read(
     f: outputs without noise, [N].
     r: those on x1 alone, [N].
     g_at: g at the directions, [3].
-    step: t.
-    annealed_at: the latch.
-    rate: gamma_t.
+    step: t, [].
+    annealed_at: the latch, [].
+    rate: gamma_t, [].
   """
   m1, m2 = train["m1"], train["m2"]
   slope = jax.nn.sigmoid(-train["y"] * f)

@@ -153,7 +153,7 @@ def measurements(
     r: outputs on the training x1 alone, [n].
     g_at: g at the three directions, [3].
     r_test: outputs on the test x1 alone, [n_test].
-    f_test: outputs on the test points; None where they are r + g.
+    f_test: outputs on the test points, [n_test]; None where they are r + g.
     data: evaluation data; examples['train'] and examples['test'].
     values: the engine's own readings, [] each.
     p0: probability of P-only.

@@ -100,5 +100,5 @@ def second_difference(at_directions: Array) -> Array:
 
 
 def logistic_loss(f: Array, y: Array) -> Array:
-  """-log sigmoid(y f), elementwise. Paper: Section 2, training objective."""
+  """-log sigmoid(y f), [n] of f [n], y [n]. Paper: Section 2, objective."""
   return jax.nn.softplus(-y * f)

@@ -88,7 +88,7 @@ def advance(
     noise_part: Utilde after it.
     s: the run's numbers.
     rate: gamma_t of this update, [].
-    annealed_at: the latch, this step's decision included.
+    annealed_at: the latch, this step's decision included, [].
     axis_name: name of the device axis, or None.
     noise: Xi of this step, or None.
   """

@@ -27,6 +27,9 @@ def norms(params: Tree, probe: Probe) -> dict[str, Array]:
   """Squared norms of signal and noise by block, stds, and (3.4)'s error. Ours.
 
   A net without blocks has one line, under `u`.
+
+  Returns:
+    By metric name, [] each.
   """
   parts = probe.parts
   out = {}
@@ -89,7 +92,7 @@ def read(
     r_test: r on the test x1, [n].
     r_opposite: r on their opposites, [n].
     rate: gamma_t, [].
-    annealed_at: the latch.
+    annealed_at: the latch, [].
     loss: of `core.optim.gradient_step`; its noise is left out here.
     axis_name: name of the device axis, or None.
   """

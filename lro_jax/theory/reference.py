@@ -33,7 +33,7 @@ def output(head: Weights, weights: Weights, inputs: Inputs) -> np.ndarray:
 
 
 def loss(f: np.ndarray, y: np.ndarray) -> float:
-  """Mean logistic loss. Paper: Section 2."""
+  """Mean logistic loss of outputs f [n], labels y [n]. Paper: Section 2."""
   return float(np.mean(np.logaddexp(0, -y * f)))
 
 

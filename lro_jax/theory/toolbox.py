@@ -31,7 +31,7 @@ ROUNDING_ULPS = 64
 
 
 class Reading(NamedTuple):
-  """A quantity that a lemma bounds, and the bound; arrays of one shape."""
+  """A quantity that a lemma bounds, and the bound; both [...], of one shape."""
 
   measured: Array
   bound: Array
@@ -110,8 +110,8 @@ def descend(
 
   Args:
     value_at: (t, z) -> K_t(z), []; differentiable in z; t is int [], from 0.
-    start: z_0, any shape.
-    solution: z*, shaped as `start`.
+    start: z_0, [...], any shape.
+    solution: z*, [...], shaped as `start`.
     num_steps: T, static.
     rate: eta, [].
     weight_decay: lambda, [].
@@ -168,8 +168,11 @@ def conditional_law(b: Array, gamma2: Array) -> tuple[Array, Array]:
   The smaller number is the argument: where the paper uses the lemma, b is that.
 
   Args:
-    b: weight of X2, in (0, 1).
-    gamma2: value of the sum.
+    b: weight of X2, in (0, 1), [...].
+    gamma2: value of the sum, [...].
+
+  Returns:
+    Mean and std, broadcast, [...].
   """
   return jnp.sqrt((1 - b) * (1 + b)) * gamma2, b + jnp.zeros_like(gamma2)
 
@@ -185,9 +188,9 @@ def conditioning_shift(gamma1: Array, gamma2: Array, b: Array) -> Reading:
   """|Pr[X1 >= gamma1 | gamma2] - Pr[X1 >= gamma1 | 0]|. Lemma G.1, (G.1).
 
   Args:
-    gamma1: threshold.
-    gamma2: value of a X1 + b X2.
-    b: weight of X2, in (0, 1).
+    gamma1: threshold, [...].
+    gamma2: value of a X1 + b X2, [...].
+    b: weight of X2, in (0, 1), [...].
 
   Returns:
     The difference, exactly, and a |gamma2| / (sqrt(2 pi) b); broadcast shape.
@@ -206,9 +209,9 @@ def conditional_mass_near_zero(
   """Pr[|X1| <= gamma1 | a X1 + b X2 = gamma2]. Paper: Lemma G.1, (G.2).
 
   Args:
-    gamma1: half the width; where it is negative the probability is 0.
-    gamma2: value of a X1 + b X2.
-    b: weight of X2, in (0, 1).
+    gamma1: half the width, [...]; where it is negative the probability is 0.
+    gamma2: value of a X1 + b X2, [...].
+    b: weight of X2, in (0, 1), [...].
 
   Returns:
     The probability, exactly, and 2 |gamma1| / (sqrt(2 pi) b): the interval has

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 
 from lro_jax.core import prng
 from lro_jax.core.prng import Stream
+from lro_jax.core.registry import Registry
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array
 from lro_jax.vision import cifar10
@@ -18,6 +20,15 @@ from lro_jax.vision.cifar10 import CIFAR10
 from lro_jax.vision.images import Images
 
 SYNTHETIC = "synthetic"
+# (data.dir) -> the images; the path of an .npz needs no entry.
+SOURCES: Registry[Callable[[str], Images]] = Registry(
+  "data.source",
+  {
+    CIFAR10: lambda folder: cifar10.read(folder),
+    SYNTHETIC: lambda _: images_lib.synthetic(),
+  },
+  besides="a path that ends in .npz",
+)
 # Draws of the DATA and EVAL streams, far from the small numbers of others.
 MEMBER_TAG, BANK_TAG, SPLIT_TAG = 2**30, 2**30 + 1, 2**30 + 2
 
@@ -36,22 +47,32 @@ class Split(NamedTuple):
   test_index: np.ndarray
 
 
+def reader(source: str) -> Callable[[str], Images]:
+  """What reads a source, given `data.dir`. Reads nothing itself. Ours.
+
+  Args:
+    source: out of `SOURCES`, or the path of an .npz.
+
+  Raises:
+    UserError: neither.
+  """
+  if source not in SOURCES and source.endswith(".npz"):
+    return lambda _: images_lib.read_npz(source)
+  return SOURCES.find(source)
+
+
 @functools.lru_cache(maxsize=2)
 def read(source: str, data_dir: str) -> Images:
   """The images of a source, read once per process. Ours.
 
   Args:
-    source: 'cifar10', 'synthetic', or the path of an .npz.
+    source: out of `SOURCES`, or the path of an .npz.
     data_dir: tensorflow-datasets' folder; '' for its own default.
 
   Raises:
     UserError: they are not there, or not as they must be.
   """
-  if source == SYNTHETIC:
-    return images_lib.synthetic()
-  if source == CIFAR10:
-    return cifar10.read(data_dir)
-  return images_lib.read_npz(source)
+  return reader(source)(data_dir)
 
 
 def statistics(
@@ -75,7 +96,7 @@ def statistics(
 def normalize(
   x: Array, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Array:
-  """(x - mean) / std, float32. Paper, H; authors' code: data_util.py.
+  """(x - mean) / std, float32 [..., ch]. Paper, H; authors' code: data_util.py.
 
   Args:
     x: pixels, uint8 [..., ch].

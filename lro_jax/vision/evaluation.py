@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 from lro_jax.core.task import Array, Data, Measurements, Tree
-from lro_jax.vision import batch_norm, patches, wide_resnet
+from lro_jax.vision import batch_norm, nets, patches
 from lro_jax.vision import data as data_lib
 from lro_jax.vision.sets import OTHER_PATCH, TRAIN, Jobs
 from lro_jax.vision.training import Setup
@@ -53,7 +53,7 @@ def score(
   """
 
   def one(jobs):
-    logits, _ = wide_resnet.apply(
+    logits, _ = nets.apply(
       setup.net,
       params,
       batch_stats,
@@ -116,7 +116,7 @@ def reestimate(
 
   def one(jobs):
     # From zeros, one batch moves the statistics to (1 - MOMENTUM) of its own.
-    _, moved = wide_resnet.apply(
+    _, moved = nets.apply(
       setup.net,
       params,
       zeros,

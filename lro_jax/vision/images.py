@@ -89,18 +89,42 @@ def read_npz(path: str) -> Images:
       f"data.source {path} lacks {', '.join(missing)}: it must hold"
       f" {', '.join(KEYS)}."
     )
+  return make(
+    *(arrays[name] for name in KEYS),
+    label=f"file {pathlib.Path(path).name}",
+    name=path,
+  )
+
+
+def make(
+  x_train: np.ndarray,
+  y_train: np.ndarray,
+  x_test: np.ndarray,
+  y_test: np.ndarray,
+  *,
+  label: str,
+  name: str,
+) -> Images:
+  """Images out of a user's arrays, if they are what they must be. Ours.
+
+  Args:
+    x_train: uint8 [n, h, w, ch], ch 1 or 3.
+    y_train: integers [n], 0 to C - 1, each of them at least once.
+    x_test: uint8 [m, h, w, ch].
+    y_test: integers [m], 0 to C - 1.
+    label: what the dataset says it is.
+    name: as `data.source` has it, for messages.
+
+  Raises:
+    UserError: they are not as above.
+  """
+  arrays = dict(zip(KEYS, (x_train, y_train, x_test, y_test), strict=True))
   wrong = _first_wrong(arrays)
   if wrong:
-    raise UserError(f"data.source {path} has {wrong}.")
-  x_train, y_train, x_test, y_test = (arrays[name] for name in KEYS)
-  return Images(
-    x_train,
-    y_train.astype(np.int32),
-    x_test,
-    y_test.astype(np.int32),
-    f"file {pathlib.Path(path).name}",
-    int(y_train.max()) + 1,
-  )
+    raise UserError(f"data.source {name} has {wrong}.")
+  y_train, y_test = y_train.astype(np.int32), y_test.astype(np.int32)
+  num_classes = int(y_train.max()) + 1
+  return Images(x_train, y_train, x_test, y_test, label, num_classes)
 
 
 def _first_wrong(arrays: dict[str, np.ndarray]) -> str | None:

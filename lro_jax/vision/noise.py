@@ -2,18 +2,18 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 
 from lro_jax.core.task import Array
-from lro_jax.vision import wide_resnet
-from lro_jax.vision.wide_resnet import WideResNet
+from lro_jax.vision import nets
 
 SHARED, CHANNEL, EXAMPLE = "shared", "channel", "example"
 
 
 def sample(
   key: Array,
-  net: WideResNet,
+  net: nn.Module,
   image: tuple[int, int, int],
   *,
   std: Array,
@@ -24,7 +24,7 @@ def sample(
 
   Args:
     key: key of this step, [], the same on all devices.
-    net: the net.
+    net: the net; it must have `sites`.
     image: height, width, channels of the images.
     std: standard deviation, [].
     shape: 'shared' is one map [h, w] for all examples and channels (H.1 and the
@@ -36,7 +36,7 @@ def sample(
   Returns:
     A list of arrays that broadcast against [n, h, w, c].
   """
-  places = wide_resnet.sites(net, image)
+  places = nets.sites(net, image)
   per_site = [
     site.height * site.width * (site.channels if shape == CHANNEL else 1)
     for site in places

@@ -100,7 +100,8 @@ def figure_4(
     rule: see `patches.render`.
 
   Returns:
-    What a run's patches.npz has of them, by name.
+    What a run's patches.npz has of them, by name: `figure_4` float32
+    [m, kinds, h, w, ch], `figure_4_kinds` [kinds], `figure_4_labels` [m].
   """
   x = data_lib.normalize(jnp.asarray(image), mean, std)
   yes, one = jnp.ones(len(label), bool), jnp.ones(len(label))

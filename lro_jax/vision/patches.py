@@ -258,7 +258,13 @@ def load(
 
 
 def digest(bank: Bank, member: np.ndarray, index: np.ndarray) -> str:
-  """sha256 of the patches and of which example of which place has one. Ours."""
+  """sha256 of the patches and of which example of which place has one. Ours.
+
+  Args:
+    bank: the patches.
+    member: which examples carry one, bool [n].
+    index: their places in the dataset, [n].
+  """
   sha = hashlib.sha256()
   for array, dtype in (
     (bank.z, "<f4"),

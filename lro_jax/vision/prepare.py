@@ -49,7 +49,7 @@ class Cifar10(cifar.Cifar10, skip_registration=True):
 
   @property
   def archive(self) -> tuple[str, checksums.UrlInfo]:
-    """Where the archive is; its size, checksum and file name."""
+    """Where the archive is; its size, checksum and file name. Ours."""
     url = self._cifar_info.url
     return url, self.url_infos[url]
 

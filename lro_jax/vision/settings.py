@@ -3,12 +3,13 @@
 import math
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import optax
 
 from lro_jax.core import cadence, schedules, schema
 from lro_jax.core.schema import ConfigDict, UserError, shown
-from lro_jax.vision import data, fields, patched, patches, wide_resnet
+from lro_jax.vision import data, fields, nets, patched, patches
 from lro_jax.vision.images import Images
 
 
@@ -33,12 +34,12 @@ class Plan(NamedTuple):
 
   @property
   def num_epochs(self) -> int:
-    """Epochs begun."""
+    """Epochs begun. Ours."""
     return math.ceil(self.max_steps / self.steps_per_epoch)
 
   @property
   def milestones(self) -> list[int]:
-    """Steps at which rate or noise is lowered, increasing."""
+    """Steps at which rate or noise is lowered, increasing. H.1, H.2."""
     return sorted({*self.rate_drops, *self.noise_drops})
 
 
@@ -105,7 +106,7 @@ def validate(config: ConfigDict) -> None:
   Raises:
     UserError: fields that do not fit together.
   """
-  wide_resnet.num_blocks(config.model.depth)
+  _check_net(config)
   optim = config.optim
   if optim.learning_rate * optim.weight_decay >= 1:
     raise UserError(
@@ -136,9 +137,19 @@ def validate(config: ConfigDict) -> None:
     plan(config, steps_per_epoch=100)
 
 
+def _check_net(config: ConfigDict) -> None:
+  # Of any number of classes: how many there are only the images know.
+  net = nets.make(config.model, 2)
+  if config.act_noise.std:
+    nets.sites(net, (32, 32, 3))
+
+
 def _check_sources(config: ConfigDict) -> None:
   source, bank = config.data.source, config.patches.bank
-  if source != data.CIFAR10 and config.data.dir:
+  data.reader(source)
+  # A source of a user's own may keep its files there.
+  reads_no_folder = source == data.SYNTHETIC or source not in data.SOURCES
+  if reads_no_folder and config.data.dir:
     raise UserError(
       f"Got data.dir {shown(config.data.dir)} with data.source {shown(source)}:"
       f" the folder is that of {data.CIFAR10}; leave it empty."
@@ -256,18 +267,17 @@ def check_data(config: ConfigDict, devices: int) -> None:
       patched.load(config, images, split)
 
 
-def net_of(config: ConfigDict, num_classes: int) -> wide_resnet.WideResNet:
+def net_of(config: ConfigDict, num_classes: int) -> nn.Module:
   """The run's net. Section 6."""
-  return wide_resnet.WideResNet(
-    config.model.depth, config.model.widen_factor, num_classes
-  )
+  return nets.make(config.model, num_classes)
 
 
-def num_parameters(
-  net: wide_resnet.WideResNet, image: tuple[int, int, int]
-) -> int:
-  """How many numbers are trained. Touches no device. Ours."""
-  params, _ = jax.eval_shape(
-    lambda: wide_resnet.init(jax.random.key(0), net, image)
-  )
+def num_parameters(net: nn.Module, image: tuple[int, int, int]) -> int:
+  """How many numbers are trained. Touches no device. Ours.
+
+  Args:
+    net: the net.
+    image: height, width, channels.
+  """
+  params, _ = jax.eval_shape(lambda: nets.init(jax.random.key(0), net, image))
   return sum(x.size for x in jax.tree.leaves(params))

@@ -12,11 +12,11 @@ from lro_jax.vision import data as data_lib
 from lro_jax.vision import (
   evaluation,
   fields,
+  nets,
   patched,
   patches,
   settings,
   training,
-  wide_resnet,
 )
 from lro_jax.vision import sets as sets_lib
 
@@ -74,7 +74,7 @@ def describe(config: ConfigDict, *, whole: bool) -> str:
   image = images.x_train.shape[1:]
   net = settings.net_of(config, images.num_classes)
   split = settings.split_of(config, images)
-  name = f"WRN-{net.depth}-{net.widen_factor}"
+  name = nets.label(net)
   if not whole:
     return name
   epoch = settings.steps_of(config, len(split.train_index))
@@ -200,7 +200,7 @@ def make(config: ConfigDict, *, axis_name: str | None) -> Task:
     "milestones": milestones,
     "expected_events": list(marks),
     "setting": {
-      "net": f"WRN-{setup.net.depth}-{setup.net.widen_factor}",
+      "net": nets.label(setup.net),
       "train_images": setup.num_train,
       "test_images": len(split.test_index),
       "validation_images": len(split.validation_index),
@@ -258,7 +258,7 @@ def _functions(config, setup, plan, groups) -> dict:
 
   def init(root, data):
     del data
-    params, batch_stats = wide_resnet.init(
+    params, batch_stats = nets.init(
       prng.stream_key(root, Stream.INIT), setup.net, setup.image
     )
     never = jnp.full((), NOT_YET, jnp.int32)
@@ -302,7 +302,7 @@ def _functions(config, setup, plan, groups) -> dict:
 
     def one(image):
       x = data_lib.normalize(image[None], setup.mean, setup.std)
-      return wide_resnet.apply(
+      return nets.apply(
         setup.net, state.params, stats, x, train=False, dtype=setup.dtype
       )[0][0]
 

@@ -9,6 +9,7 @@ and by the epoch, so that it is the same on any number of devices.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,9 +17,8 @@ import optax
 
 from lro_jax.core import prng
 from lro_jax.core.task import Array, Data, Tree
-from lro_jax.vision import data, patches, wide_resnet
+from lro_jax.vision import data, nets, patches
 from lro_jax.vision import noise as noise_lib
-from lro_jax.vision.wide_resnet import WideResNet
 
 
 class PatchRule(NamedTuple):
@@ -33,7 +33,7 @@ class Setup(NamedTuple):
   """What training and evaluation share.
 
   Attributes:
-    net: the net.
+    net: the net, see `nets`.
     image: height, width, channels.
     num_train: n.
     batch_size: of all devices together.
@@ -47,7 +47,7 @@ class Setup(NamedTuple):
     axis_name: name of the device axis, or None.
   """
 
-  net: WideResNet
+  net: nn.Module
   image: tuple[int, int, int]
   num_train: int
   batch_size: int
@@ -62,7 +62,7 @@ class Setup(NamedTuple):
 
   @property
   def steps_per_epoch(self) -> int:
-    """Steps of an epoch, the short last batch included."""
+    """Steps of an epoch, the short last batch included. Ours."""
     return -(-self.num_train // self.batch_size)
 
 
@@ -168,7 +168,7 @@ def make_loss(setup: Setup) -> Callable[..., tuple[Array, tuple[Tree, dict]]]:
         shape=setup.noise_shape,
         index=ex["index"],
       )
-    logits, stats = wide_resnet.apply(
+    logits, stats = nets.apply(
       setup.net,
       params,
       model_state["batch_stats"],

@@ -8,7 +8,7 @@ BatchNorm and its ReLU, in training only. Images are [n, h, w, ch].
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -69,11 +69,24 @@ class _Block(nn.Module):
 
 
 class WideResNet(nn.Module):
-  """The net; use it through `init` and `apply`."""
+  """The net; use it through `nets`."""
 
   depth: int
   widen_factor: int
   num_classes: int
+
+  @property
+  def label(self) -> str:
+    """Its name in the literature."""
+    return f"WRN-{self.depth}-{self.widen_factor}"
+
+  def draw(self, key: Array, image: tuple[int, int, int]) -> tuple[Tree, Tree]:
+    """See `init`; `key` is []."""
+    return init(key, self, image)
+
+  def sites(self, image: tuple[int, int, int]) -> list[Site]:
+    """See `sites`."""
+    return sites(self, image)
 
   @nn.compact
   def __call__(
@@ -172,43 +185,6 @@ def init(
     shapes["batch_stats"],
   )
   return treedef.unflatten(filled), stats
-
-
-def apply(
-  net: WideResNet,
-  params: Tree,
-  batch_stats: Tree,
-  x: Array,
-  *,
-  train: bool,
-  dtype: Any = jnp.float32,
-  weight: Array | None = None,
-  noise: Sequence[Array] | None = None,
-  axis_name: str | None = None,
-) -> tuple[Array, Tree]:
-  """Logits, and BatchNorm statistics after the batch. Section 6, H.1.
-
-  Args:
-    net: the net.
-    params: its weights, float32.
-    batch_stats: running BatchNorm statistics.
-    x: normalised images, [n, h, w, ch].
-    train: whether the batch's own statistics normalise it, and move the running
-      ones.
-    dtype: of the activations: float32 or bfloat16.
-    weight: see `batch_norm.moments`.
-    noise: one array per activation, from `noise.sample`; None for none.
-    axis_name: name of the device axis, or None.
-
-  Returns:
-    logits float32 [n, num_classes], batch_stats.
-  """
-  variables = {"params": params, "batch_stats": batch_stats}
-  how = Normalized(train, weight, axis_name, dtype)
-  if not train:
-    return net.apply(variables, x, how, noise), batch_stats
-  logits, moved = net.apply(variables, x, how, noise, mutable=["batch_stats"])
-  return logits, moved["batch_stats"]
 
 
 def sites(net: WideResNet, image: tuple[int, int, int]) -> list[Site]:

@@ -58,7 +58,8 @@ def logged(of_run, name):
 
 class ChoiceTest(parameterized.TestCase):
   def test_no_two_instruments_share_a_name(self):
-    self.assertLen(set(instruments.NAMES), len(instruments.CATALOGUE))
+    for i in instruments.CATALOGUE.entries():
+      testing.refusal(self, lambda i=i: instruments.add(i), repr(i.name))
 
   @parameterized.parameters(*EVERYWHERE)
   def test_all_is_what_there_is_and_none_is_nothing(self, engine, structure):
@@ -110,13 +111,15 @@ class PhaseTest(parameterized.TestCase):
     with jax.enable_x64(True):
       reading = small.reading(annealed_at=annealed_at)
       found = jax.jit(
-        lambda x: instruments.measure(instruments.CATALOGUE, x, small.setting())
+        lambda x: instruments.measure(
+          instruments.CATALOGUE.entries(), x, small.setting()
+        )
       )(reading)
     names = {}
     for key, value in found.items():
       kind, name = key.split("/", 1)
       names.setdefault(name, {})[kind] = math.isnan(value)
-    self.assertCountEqual(names, instruments.NAMES)
+    self.assertCountEqual(names, list(instruments.CATALOGUE))
     for of_kind in names.values():
       self.assertCountEqual(of_kind, ("lemma", "bound"))
     return {n for n, of_kind in names.items() if of_kind["bound"]}, {
@@ -125,7 +128,7 @@ class PhaseTest(parameterized.TestCase):
 
   def test_a_statement_is_null_outside_of_its_phase(self):
     by_phase = {}
-    for i in instruments.CATALOGUE:
+    for i in instruments.CATALOGUE.entries():
       by_phase.setdefault(i.phase, set()).add(i.name)
     # 4.3 counts from annealing: its values, not its bounds, are null before.
     before = self.silent(NOT_YET)

@@ -11,7 +11,7 @@ from lro_jax.core.task import NOT_YET
 from lro_jax.theory import instruments, lemmas, settings
 from tests.theory import small
 
-BY_NAME = {i.name: i for i in instruments.CATALOGUE}
+BY_NAME = {i.name: i for i in instruments.CATALOGUE.entries()}
 
 # d 16, N 50, r 0.25, |z| 2, tau0 0.1, eta1 0.5, eta2 0.05, lambda 0.02,
 # eps1 0.2, eps2 0.3, k 3; t 40, t0 30, p 0.2, q 0.3, ||Wbar|| 3, ||Vbar|| 4.

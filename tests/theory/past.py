@@ -8,7 +8,7 @@ from lro_jax.core.prng import Stream
 from lro_jax.theory import data, instruments, settings
 from lro_jax.theory import problem as problem_lib
 
-PHASES = {i.name: i.phase for i in instruments.CATALOGUE}
+PHASES = {i.name: i.phase for i in instruments.CATALOGUE.entries()}
 
 
 class Past:

@@ -11,7 +11,14 @@ from absl.testing import absltest, parameterized
 
 from lro_jax.core import steps
 from lro_jax.core.task import Data
-from lro_jax.vision import data, evaluation, patches, training, wide_resnet
+from lro_jax.vision import (
+  data,
+  evaluation,
+  nets,
+  patches,
+  training,
+  wide_resnet,
+)
 from lro_jax.vision import sets as sets_lib
 from tests.vision import small
 
@@ -198,7 +205,7 @@ class ScoreTest(parameterized.TestCase):
     def plain(weights, images, jobs):
       x = (images.astype(jnp.float32) - 120) / 60
       x = patches.render(bank(), x, jobs.recipe, rule="replace")
-      logits, _ = wide_resnet.apply(NET, *weights, x, train=False)
+      logits, _ = nets.apply(NET, *weights, x, train=False)
       entropy = optax.softmax_cross_entropy_with_integer_labels(
         logits, jobs.label
       )

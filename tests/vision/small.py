@@ -29,7 +29,7 @@ FIELDS = {
     mean=(125.3, 123.0, 113.9),
     std=(63.0, 62.1, 66.7),
   ),
-  "model": dict(depth=10, widen_factor=1, dtype="float32"),
+  "model": dict(net="wide_resnet", depth=10, widen_factor=1, dtype="float32"),
   "train.batch_size": 16,
   "train.steps_per_call": 3,
   "eval.per_decade": 1,

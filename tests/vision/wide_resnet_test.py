@@ -9,7 +9,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from lro_jax.core.schema import UserError
-from lro_jax.vision import batch_norm, wide_resnet
+from lro_jax.vision import batch_norm, nets, wide_resnet
 from lro_jax.vision import noise as noise_lib
 
 IMAGE = (32, 32, 3)
@@ -133,7 +133,7 @@ class SizeTest(parameterized.TestCase):
       lambda: wide_resnet.init(jax.random.key(0), model, IMAGE)
     )
     program = jax.make_jaxpr(
-      lambda p, s, x: wide_resnet.apply(model, p, s, x, train=False)[0]
+      lambda p, s, x: nets.apply(model, p, s, x, train=False)[0]
     )(params, stats, jnp.zeros((1, *IMAGE)))
     self.assertEqual(
       wide_resnet.forward_flops(model, IMAGE), 2 * products(program.jaxpr)
@@ -223,7 +223,7 @@ class ForwardTest(parameterized.TestCase):
       params, stats, 16, train=train, noise=list(noise) if noise else None
     )
     logits, moved = jax.jit(
-      lambda p, s, x, n: wide_resnet.apply(net(), p, s, x, train=train, noise=n)
+      lambda p, s, x, n: nets.apply(net(), p, s, x, train=train, noise=n)
     )(params, stats, self.x, noise)
     np.testing.assert_allclose(
       logits, reference.logits(self.x), rtol=0, atol=1e-4
@@ -247,7 +247,7 @@ class ForwardTest(parameterized.TestCase):
     params, stats = weights(10, 2)
     self.assertIn("shortcut", params["group1_block1"])
     reference = Reference(params, stats, 10, train=train)
-    apply = functools.partial(wide_resnet.apply, net(10, 2), train=train)
+    apply = functools.partial(nets.apply, net(10, 2), train=train)
     logits, _ = jax.jit(apply)(params, stats, self.x)
     np.testing.assert_allclose(
       logits, reference.logits(self.x), rtol=0, atol=1e-4
@@ -285,7 +285,7 @@ class ForwardTest(parameterized.TestCase):
   def test_examples_of_weight_zero_leave_the_others_as_if_alone(self):
     params, stats = weights(10)
     apply = jax.jit(
-      functools.partial(wide_resnet.apply, net(10), params, stats, train=True)
+      functools.partial(nets.apply, net(10), params, stats, train=True)
     )
     alone, alone_stats = apply(self.x[:2])
     padded, padded_stats = apply(
@@ -297,7 +297,7 @@ class ForwardTest(parameterized.TestCase):
   def test_bfloat16_activations_keep_float32_logits_and_statistics(self):
     params, stats = weights(10)
     apply = jax.jit(
-      functools.partial(wide_resnet.apply, net(10), train=True),
+      functools.partial(nets.apply, net(10), train=True),
       static_argnames="dtype",
     )
     exact, _ = apply(params, stats, self.x)
@@ -368,7 +368,7 @@ class TorchTest(absltest.TestCase):
     for train in (False, True):
       peer = bench_torch.from_flax(params, stats, net())
       theirs = bench_torch.logits(peer, x, train=train)
-      apply = functools.partial(wide_resnet.apply, net(), train=train)
+      apply = functools.partial(nets.apply, net(), train=train)
       ours, _ = jax.jit(apply)(params, stats, x)
       np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
