@@ -169,5 +169,6 @@ def image_fields(
 
     print(prepare.prepare(str(folder)))
     return {"data.source": data, "data.dir": str(folder)}
-  # Mean and deviation of their own pixels.
-  return {"data.source": data, "data.mean": (), "data.std": ()}
+  # All there are, mean and deviation of their own pixels.
+  counts = {"data.num_train": 0, "data.num_test": 0}
+  return counts | {"data.source": data, "data.mean": (), "data.std": ()}
