@@ -10,6 +10,7 @@ import logging as python_logging
 import os
 import pathlib
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -130,10 +131,15 @@ def run(made: Setting, workdir: str | pathlib.Path) -> None:
 class _Printer(python_logging.Handler):
   """Prints progress and warnings; what else is logged is for terminals."""
 
+  def __init__(self):
+    super().__init__()
+    # The cell's, whatever standard output is when there is something to say.
+    self._out = sys.stdout
+
   def emit(self, record):
     is_progress = record.filename == "progress.py"
     if is_progress or record.levelno >= python_logging.WARNING:
-      print(record.getMessage(), flush=True)
+      print(record.getMessage(), file=self._out, flush=True)
 
 
 @contextlib.contextmanager

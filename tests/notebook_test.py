@@ -1,29 +1,22 @@
 """A notebook's setting is the command line's; its mistakes are sentences."""
 
+import contextlib
+import io
 import pathlib
 import shlex
 import sys
 import tempfile
 from unittest import mock
 
-import jax
 from absl import flags, logging
 from absl.testing import absltest, parameterized
 from ml_collections import config_flags
 
-from lro_jax import inline, notebook
-from lro_jax.core import interrupt, metrics
+from lro_jax import inline, main, notebook
+from lro_jax.core import interrupt, progress
 from lro_jax.core.schema import UserError
 from tests import testing
-
-
-def setUpModule():
-  # Compiling is nearly all that so small a run costs.
-  jax.config.update("jax_disable_most_optimizations", True)
-
-
-def tearDownModule():
-  jax.config.update("jax_disable_most_optimizations", False)
+from tests.report import fake
 
 
 def by_command_line(arguments):
@@ -66,39 +59,61 @@ class SettingTest(parameterized.TestCase):
 
 
 class RunTest(absltest.TestCase):
-  """One run of a notebook, read back."""
+  """What `run` asks of main, and what it lets be heard."""
+
+  def run_it(self, told):
+    """Runs with `told` in the place of training; printed, and main's call."""
+    made = notebook.setting("configs/theory.py:limit", {"seeds": (3,)})
+    printed = io.StringIO()
+    with (
+      mock.patch.object(main, "run_all", side_effect=told) as run_all,
+      contextlib.redirect_stdout(printed),
+    ):
+      notebook.run(made, "a b/runs")
+    return made, run_all.call_args, printed.getvalue()
+
+  def test_main_is_told_the_command_not_the_kernel(self):
+    made, call, _ = self.run_it(lambda *args, **kwargs: None)
+    self.assertEqual(call.args, (made.config, pathlib.Path("a b/runs")))
+    words = shlex.split(call.kwargs["command"])
+    self.assertEqual(words[-1], "--workdir=a b/runs")
+    self.assertEqual(words[3:-1], list(made.arguments))
+
+  def test_progress_and_warnings_are_printed_and_nothing_else(self):
+    def told(*args, **kwargs):
+      shows = progress.Progress(1)
+      shows.start("large/base", 0, 10)
+      shows.show(step=5, loss=0.5, phase="p")
+      logging.info("a paragraph of orbax")
+      logging.warning("a seed diverged")
+      print("tables for a terminal")
+
+    _, _, printed = self.run_it(told)
+    first, second, last = printed.strip().splitlines()
+    self.assertIn("step 5/10", first)
+    self.assertEqual(second, "a seed diverged")
+    self.assertStartsWith(last, "Report: ")
+
+  def test_logging_is_left_as_it_was_even_by_a_mistake(self):
+    def state():
+      logger = logging.get_absl_logger()
+      return logging.get_verbosity(), logger.propagate, list(logger.handlers)
+
+    before = state()
+    with self.assertRaisesRegex(inline.CellError, "^Too many.$"):
+      self.run_it(UserError("Too many."))
+    self.assertEqual(state(), before)
+
+
+class InlineTest(absltest.TestCase):
+  """A workdir as main leaves it, read back."""
 
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.workdir = cls.enterClassContext(tempfile.TemporaryDirectory())
-    made = notebook.setting(
-      "configs/theory.py:limit",
-      testing.FEW_INSTRUMENTS | {"smoke": True, "seeds": (0, 5)},
-    )
-    del made.config.arms["small_noise"]
-    made.config.shrink.train.max = "3 steps"
-    cls.made = made
-    before = cls.logging_state()
-    with testing.no_figures():
-      notebook.run(made, cls.workdir)
-    cls.states = before, cls.logging_state()
-    cls.results = inline.load(cls.workdir)
-
-  @staticmethod
-  def logging_state():
-    logger = logging.get_absl_logger()
-    return logging.get_verbosity(), logger.propagate, list(logger.handlers)
-
-  def test_experiment_names_the_command_not_the_kernel(self):
-    path = pathlib.Path(self.workdir) / "experiment.json"
-    command = metrics.read_json(path)["command"]
-    self.assertStartsWith(command, repr(self.made))
-    self.assertEndsWith(command, f"--workdir={self.workdir}")
-
-  def test_logging_is_left_as_it_was(self):
-    before, after = self.states
-    self.assertEqual(before, after)
+    folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+    fake.write_workdir(pathlib.Path(folder))
+    cls.results = inline.load(folder)
 
   def test_figures_go_by_the_page_s_names_without_the_cell(self):
     known = self.results.drawn["base"]
@@ -106,17 +121,34 @@ class RunTest(absltest.TestCase):
     shown = inline.figure(self.results, "losses")
     self.assertIn("data:image/png;base64", shown._repr_html_())
     self.assertEqual(repr(shown), known["losses"].caption)
+    self.assertIn("losses, errors", repr(self.results))
+
+  def test_the_order_has_its_figure_and_table(self):
+    figure = inline.figure(self.results, "order", cell="base")
+    self.assertIn("data:image/png;base64", figure._repr_html_())
+    self.assertIn(
+      "The order of learning: base", repr(inline.order(self.results))
+    )
 
   def test_tables_and_sentences_are_the_page_s(self):
     table = inline.table(self.results)
     self.assertIn("ended at step", repr(table))
     self.assertIn("<td>", table._repr_html_())
-    self.assertIn("No seed of the large arm", repr(inline.answer(self.results)))
+    self.assertIn("P-only points", repr(inline.answer(self.results)))
 
-  def test_a_smoke_run_speaks_of_no_claim(self):
-    self.assertStartsWith(
-      repr(inline.claim_verdicts(self.results)), "These runs speak of no claim"
+  def test_claims_are_the_package_s_where_the_runs_speak_of_none(self):
+    spoken, alone = inline.claim_verdicts(self.results), inline.claim_verdicts()
+    self.assertStartsWith(repr(spoken), "These runs speak of no claim")
+    self.assertEndsWith(repr(spoken), repr(alone))
+
+  def test_claims_are_the_runs_own_where_they_speak_of_some(self):
+    record = self.results.experiment.record
+    command = "python -m lro_jax.main --config=configs/theory.py:limit"
+    ours = self.results.experiment._replace(
+      record=record | {"command": command}
     )
+    spoken = inline.claim_verdicts(self.results._replace(experiment=ours))
+    self.assertStartsWith(repr(spoken), "The paper's claims")
 
   def test_what_is_not_there_is_named_beside_what_is(self):
     def refused(call, *words):
