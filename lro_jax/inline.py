@@ -25,6 +25,10 @@ from lro_jax.report import (
   tracks,
 )
 
+SMOKE = (
+  "This is a smoke run: its sizes are shrunk and its numbers mean nothing."
+)
+
 
 class CellError(UserError):
   """A `UserError` or an interruption, shown in a notebook as one line."""
@@ -190,6 +194,8 @@ def answer(results: Results, *, cell: str | None = None) -> Shown:
   runs = [run for run in results.experiment.runs if run.cell == name]
   said = view.answer(results.rows, [run for run in runs if run.is_done])
   said = [s for s in (*said, view.remark(runs)) if s]
+  if results.experiment.record["smoke"]:
+    said.insert(0, SMOKE)
   return Shown(
     "".join(f"<p>{html.escape(s)}</p>" for s in said), "\n".join(said)
   )

@@ -190,8 +190,10 @@ class ExecutedTest(testing.Figures, parameterized.TestCase):
     for cell in done.cells:
       for output in cell.get("outputs", ()):
         self.assertNotEqual(output.output_type, "error")
-        shown = output.get("data", {}).get("text/html", "")
-        pictures += re.findall(r"data:image/png;base64,([^\"]+)", shown)
+        shown = output.get("data", {})
+        html = shown.get("text/html", "")
+        pictures += re.findall(r"data:image/png;base64,([^\"]+)", html)
+        pictures += [shown["image/png"]] if "image/png" in shown else []
     self.assertGreaterEqual(len(pictures), NUM_FIGURES[name])
     for picture in pictures:
       self.assertStartsWith(base64.b64decode(picture), b"\x89PNG")
