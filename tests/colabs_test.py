@@ -108,7 +108,9 @@ class StoredTest(parameterized.TestCase):
 class InstallTest(absltest.TestCase):
   """The one cell that must do without the package."""
 
-  def run_cell(self, repository="", *, installed=False, programs=(), nodes=()):
+  def run_cell(
+    self, repository="", *, installed=False, programs=(), nodes=(), status=0
+  ):
     notebook = with_field(read("theory"), "repository", repository)
     source = cells(notebook, "code")["install"]
     with (
@@ -121,6 +123,7 @@ class InstallTest(absltest.TestCase):
       mock.patch("glob.glob", lambda pattern: list(nodes)),
       mock.patch.object(subprocess, "run") as run,
     ):
+      run.return_value.returncode = status
       exec(compile(source, "install", "exec"), {})
     return [call.args[0][1:] for call in run.call_args_list]
 
@@ -135,6 +138,10 @@ class InstallTest(absltest.TestCase):
   def test_says_what_to_do_without_a_repository(self):
     with self.assertRaisesRegex(SystemExit, "field 'repository'"):
       self.run_cell()
+
+  def test_says_what_to_do_where_pip_fails(self):
+    with self.assertRaisesRegex(SystemExit, "field 'repository'"):
+      self.run_cell("https://host/nothing", status=1)
 
   def test_takes_the_extra_of_the_device(self):
     url = "https://host/lro_jax"
