@@ -44,7 +44,11 @@ FULL_REPORTS = 2
 
 
 def run_all(
-  config: ConfigDict, workdir: pathlib.Path, *, only: str = "*"
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  *,
+  only: str = "*",
+  command: str | None = None,
 ) -> None:
   """Does every run of an experiment, then writes and prints its report. Ours.
 
@@ -54,6 +58,7 @@ def run_all(
     config: the experiment.
     workdir: where runs and report go.
     only: pattern over run names.
+    command: the command line that does the same; by default the process's own.
 
   Raises:
     UserError: bad config, or a workdir that is another's or cannot be written.
@@ -72,6 +77,8 @@ def run_all(
   hosts.must_agree("config", f"{config.to_json(sort_keys=True)} {only}")
   where = {run.name: folders.run_folder(workdir, run) for run in runs}
   record = experiment_record(config, runs, infeasible)
+  if command is not None:
+    record["command"] = command
 
   def prepare():
     """The names of the runs that are not done; claims their folders."""

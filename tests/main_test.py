@@ -36,6 +36,7 @@ class RunTest(absltest.TestCase):
   """One arm by `--only`, then all, then all again."""
 
   ARMS = ("large", "small", "small_noise")
+  COMMAND = "what a notebook says it is"
 
   @classmethod
   def setUpClass(cls):
@@ -46,7 +47,9 @@ class RunTest(absltest.TestCase):
     config = testing.experiment("limit", testing.TINY)
     cls.printed, cls.written, cls.reports = [], [], []
     for only in ("small/*", "*", "*"):
-      cls.printed.append(testing.run_all(config, cls.workdir, only=only))
+      cls.printed.append(
+        testing.run_all(config, cls.workdir, only=only, command=cls.COMMAND)
+      )
       cls.written.append(snapshot(cls.workdir))
       report = sorted((cls.workdir / "report").glob("*.*"))
       cls.reports.append({p.name: p.read_bytes() for p in report})
@@ -62,6 +65,10 @@ class RunTest(absltest.TestCase):
     )
     self.assertEmpty(self.reports[0])
     self.assertEqual(self.printed[0], "")
+
+  def test_the_record_names_the_command_it_was_told(self):
+    record = metrics.read_json(self.workdir / "experiment.json")
+    self.assertEqual(record["command"], self.COMMAND)
 
   def test_the_command_finishes_a_partial_experiment(self):
     self.assertEqual(
