@@ -14,6 +14,7 @@ from lro_jax.report import (
   elements,
   exponents,
   figures,
+  figures_branches,
   figures_exponents,
   figures_instruments,
   instruments,
@@ -93,7 +94,12 @@ def _lemmas(
 
 
 def _cell(
-  view: View, rows, shown: list[Table], runs: list[RunLog], folder: pathlib.Path
+  view: View,
+  rows,
+  shown: list[Table],
+  runs: list[RunLog],
+  folder: pathlib.Path,
+  track: str,
 ) -> tuple[Part, list[Table]]:
   """One cell: its tables, and what its track says, draws and adds."""
   table, *others = shown
@@ -105,6 +111,7 @@ def _cell(
     + elements.table(table, caption=EVERY_CELL)
     + "".join(elements.table(other, level="h3") for other in others)
     + _figures(runs, view.draw, folder)
+    + _figures(runs, lambda runs: figures_branches.draw(runs, track), folder)
     + lemmas
     + view.details(runs)
   )
@@ -177,7 +184,8 @@ def write(
     UserError: no runs there, no cell fits, or the report cannot be written.
   """
   experiment = collect.load(workdir)
-  view = tracks.view_of(experiment.record.get("track"))
+  track = experiment.record.get("track")
+  view = tracks.view_of(track)
   rows = collect.tidy(experiment)
   folder = workdir / "report"
   names = list(dict.fromkeys(run.cell for run in experiment.runs))
@@ -207,7 +215,7 @@ def write(
       runs = [run for run in experiment.runs if run.cell == table.cell]
       beside = view.beside(experiment, rows, runs)
       shown = [table, beside] if beside else [table]
-      part, of_cell = _cell(view, rows, shown, runs, folder)
+      part, of_cell = _cell(view, rows, shown, runs, folder, track)
       parts.append(part)
       built += of_cell
     learned, of_order = order.section(
