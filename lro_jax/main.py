@@ -9,6 +9,7 @@ the same command repeated completes the work; `--only` picks runs by name.
 
 import contextlib
 import fnmatch
+import math
 import os
 import pathlib
 import sys
@@ -41,7 +42,11 @@ FULL_REPORTS = 2
 
 
 def run_all(
-  config: ConfigDict, workdir: pathlib.Path, *, only: str = "*"
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  *,
+  only: str = "*",
+  seconds: float = math.inf,
 ) -> None:
   """Does every run of an experiment, then writes and prints its report. Ours.
 
@@ -51,6 +56,7 @@ def run_all(
     config: the experiment.
     workdir: where runs and report go.
     only: pattern over run names.
+    seconds: after so many s it is told to end.
 
   Raises:
     UserError: bad config, or a workdir that is another's or cannot be written.
@@ -78,7 +84,7 @@ def run_all(
     return [run.name for run in chosen if run not in done]
 
   with (
-    interrupt.Watch() as watch,
+    interrupt.Watch(seconds) as watch,
     _freeing_what_never_began([where[run.name] for run in chosen]),
   ):
     names = hosts.first_says(prepare)
@@ -320,6 +326,15 @@ def main() -> None:
     "After so many seconds a host that does not answer is given up.",
     lower_bound=1,
   )
+  minutes = flags.DEFINE_float(
+    "minutes",
+    math.inf,
+    "After so many minutes the run under way saves its state and the process"
+    " ends with status 75, as if it were told to: for machines lent by the slice"
+    " of time. The same command goes on.",
+    lower_bound=0,
+  )
+  cli.cache_flag()
 
   def run():
     if diff.value:
@@ -329,6 +344,7 @@ def main() -> None:
       print(presets.diff(presets.pair(diff.value), expand, file))
       return
     one = ConfigDict(config.value), pathlib.Path(workdir.value)
+    how = {"only": only.value, "seconds": 60 * minutes.value}
     explicit = (coordinator.value, num_processes.value, process_id.value)
     given = [x is not None for x in explicit]
     if any(given) and not all(given):
@@ -337,7 +353,7 @@ def main() -> None:
         " three, or --distributed alone where the hosts know each other."
       )
     if not (distributed.value or all(given)):
-      run_all(*one, only=only.value)
+      run_all(*one, **how)
       return
     plan(one[0])  # what is wrong with the config, before the hosts meet
     status = hosts.guard()
@@ -345,7 +361,7 @@ def main() -> None:
       sys.exit(status)
     with hosts.leaving_at_once():
       hosts.start(*explicit, timeout=host_timeout.value)
-      run_all(*one, only=only.value)
+      run_all(*one, **how)
 
   cli.run(
     run,

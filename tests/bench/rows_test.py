@@ -5,7 +5,9 @@ from unittest import mock
 import jax
 from absl.testing import absltest, parameterized
 
-from lro_jax import bench_device, bench_theory, bench_vision
+from lro_jax.bench import device as bench_device
+from lro_jax.bench import theory as bench_theory
+from lro_jax.bench import vision as bench_vision
 from lro_jax.core import timing
 from lro_jax.core.schema import UserError
 from lro_jax.vision import wide_resnet
@@ -115,7 +117,7 @@ class ImagesTest(absltest.TestCase):
 
   def test_without_pytorch_there_is_no_peer(self):
     net = wide_resnet.WideResNet(10, 1, 10)
-    with mock.patch.dict("sys.modules", {"lro_jax.bench_torch": None}):
+    with mock.patch.dict("sys.modules", {"lro_jax.bench.torch_peer": None}):
       got = bench_vision._beside_torch(net, (32, 32, 3), 4, 1.0)
     self.assertEqual(got, {})
 

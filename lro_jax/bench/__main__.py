@@ -25,12 +25,12 @@ from typing import Any
 
 from absl import flags
 
-from lro_jax import bench_theory, bench_vision
+from lro_jax.bench import theory, vision
 from lro_jax.core import cli, folders, metrics
 from lro_jax.core.schema import ConfigDict
 from lro_jax.main import track_of
 
-TRACKS = {"theory": bench_theory, "vision": bench_vision}
+TRACKS = {"theory": theory, "vision": vision}
 
 
 def run(config: ConfigDict) -> dict[str, Any]:

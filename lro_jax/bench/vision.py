@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lro_jax import bench_device
+from lro_jax.bench import device as bench_device
 from lro_jax.core import config as config_lib
 from lro_jax.core import steps, timing
 from lro_jax.core.schema import ConfigDict
@@ -112,20 +112,20 @@ def run(config: ConfigDict) -> dict[str, Any]:
 def _beside_torch(net, image, batch: int, speed: float) -> dict[str, Any]:
   """PyTorch's images per second on the same cores, and ours over them."""
   try:
-    from lro_jax import bench_torch
+    from lro_jax.bench import torch_peer
   except ImportError:
     print("  PyTorch is not installed: no peer to compare with.", flush=True)
     return {}
   theirs = batch / timing.seconds(
-    bench_torch.training_step(net, image, batch), at_most=AT_MOST
+    torch_peer.training_step(net, image, batch), at_most=AT_MOST
   )
   print(
-    f"  PyTorch {bench_torch.version()}, eager, channels-last, float32:"
+    f"  PyTorch {torch_peer.version()}, eager, channels-last, float32:"
     f" {theirs:.1f} images/s; ratio {speed / theirs:.2f}",
     flush=True,
   )
   return {
-    "torch": bench_torch.version(),
+    "torch": torch_peer.version(),
     "torch_images_per_second": theirs,
     "ratio_to_torch": float(np.divide(speed, theirs)),
   }
