@@ -330,8 +330,8 @@ def main() -> None:
     "minutes",
     math.inf,
     "After so many minutes the run under way saves its state and the process"
-    " ends with status 75, as if it were told to: for machines lent by the slice"
-    " of time. The same command goes on.",
+    " ends with status 75, as if it were told to: for machines lent by the"
+    " slice of time. The same command goes on.",
     lower_bound=0,
   )
   cli.cache_flag()
