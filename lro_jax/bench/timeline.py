@@ -143,9 +143,7 @@ def profile(
     for _ in range(calls):
       call()
 
-  found = busy(
-    [e for e in trace(several) if e.name in instructions], control
-  )
+  found = busy([e for e in trace(several) if e.name in instructions], control)
   traced = sum(found.seconds.values()) + found.gaps
   # A trace may also be the quicker one, by chance.
   over = max(0.0, traced - calls * seconds) / max(1, sum(found.count.values()))
