@@ -2,8 +2,9 @@
 
   python -m lro_jax.bench --config=configs/patches.py:cpu --baseline
 
-Reading order, files that import each other: device, theory, torch_peer, vision,
-saving.
+Reading order, files that import each other: device, hlo, timeline, theory,
+torch_peer, vision, saving, results, programs, whole, predict, step, compare,
+seeds, scaling.
 
 A time is the median over repeats of a warm call; two things that are compared
 take turns in one process, or in children of one process.

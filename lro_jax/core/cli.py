@@ -73,7 +73,7 @@ def run(
   *,
   required: tuple[str, ...],
   example: str,
-  instead: str | None = None,
+  instead: str | tuple[str, ...] = (),
 ) -> None:
   """Parses the flags and calls `main`. Ours.
 
@@ -81,7 +81,7 @@ def run(
     main: what to do; may raise `UserError`.
     required: names of flags that must be given.
     example: a command line that works, for the message.
-    instead: name of a flag that, given, makes the required ones optional.
+    instead: flag, or flags, that make the required ones optional where given.
   """
   logging.set_verbosity(logging.INFO)
   # Orbax logs a paragraph per checkpoint at this level, JAX a line for each
@@ -112,7 +112,7 @@ def parse_flags(
   *,
   required: tuple[str, ...],
   example: str,
-  instead: str | None = None,
+  instead: str | tuple[str, ...] = (),
 ) -> list[str]:
   """The arguments that are no flags; the flags are parsed. Ours.
 
@@ -127,7 +127,8 @@ def parse_flags(
   """
   try:
     rest = flags.FLAGS(argv)
-    if instead is not None and flags.FLAGS[instead].value:
+    names = (instead,) if isinstance(instead, str) else instead
+    if any(flags.FLAGS[name].value for name in names):
       required = ()
     # A config file that is not there is missed only where it is used.
     values = {name: flags.FLAGS[name].value for name in required}

@@ -100,7 +100,7 @@ def run(
       written any more; what was saved and logged is kept.
     InterruptedRun: it was told to end; its state is saved.
   """
-  schedule = _schedule(task, config, steps_per_epoch)
+  schedule = eval_steps(task, config, steps_per_epoch)
   max_steps = schedule[-1]
   # Python calls every step by itself where the device must not loop.
   per_call = config.train.steps_per_call if task.device_loop else 1
@@ -216,8 +216,10 @@ def _one_sentence_when_unwritable(
     ) from error
 
 
-def _schedule(task: Task, config: ConfigDict, steps_per_epoch: int):
-  """The steps at which the run is measured."""
+def eval_steps(
+  task: Task, config: ConfigDict, steps_per_epoch: int
+) -> list[int]:
+  """The steps at which the run is measured, from 0. Ours."""
   every = (
     None
     if config.eval.every == "never"
