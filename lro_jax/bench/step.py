@@ -16,6 +16,7 @@ import sys
 os.environ.setdefault("NPROC", "16")
 
 import jax
+from ml_collections import ConfigDict
 
 FIELDS = {
   "seeds": (0,),
@@ -47,22 +48,19 @@ def runs_of(name: str) -> dict:
   file, _, preset = name.partition(":")
   module = file.removesuffix(".py").replace("/", ".")
   config = importlib.import_module(module).get_config(preset)
-  with config.unlocked(), config.ignore_type():
-    fields = FIELDS | (OF_IMAGES if config.track == "vision" else {})
-    for field, value in fields.items():
-      *groups, last = field.split(".")
-      section = config
-      for group in groups:
-        section = section.get(group, {})
-      if last in section:
-        section[last] = value
-    for arm in config.get("arms", {}).values():
-      for group in ("optim", "act_noise"):
-        if group in arm and "anneal_at" in arm[group]:
-          arm[group].anneal_at = ()
+  fields = FIELDS | (OF_IMAGES if config.track == "vision" else {})
   out = {}
   for run in main.expand(config):
-    c = run.config
+    # Here, not before: an arm may have fields of its own.
+    c = ConfigDict(run.config.to_dict())
+    with c.ignore_type():
+      for field, value in fields.items():
+        *groups, last = field.split(".")
+        section = c
+        for group in groups:
+          section = section.get(group, {})
+        if last in section:
+          section[last] = value
     key = c.get("engine", "") or (
       f"WRN-{c.model.depth}-{c.model.widen_factor}"
       + ", noise" * (c.act_noise.std > 0)
