@@ -6,6 +6,7 @@ stack. A part is told from both: the gradient from the names, who drew noise
 from the stack. What XLA fuses stands under the name of what it is fused into.
 """
 
+import functools
 import pathlib
 import re
 from collections import Counter
@@ -152,17 +153,26 @@ def parts(instructions: dict[str, Instruction]) -> dict[str, str]:
   most of the instructions inside it are of.
   """
   own = {name: part_of(x) for name, x in instructions.items()}
-  inside: dict[str, Counter] = {}
+  standing: dict[str, list[str]] = {}
   for name, x in instructions.items():
-    if own[name] not in (None, LOOP):
-      inside.setdefault(x.computation, Counter())[own[name]] += 1
+    standing.setdefault(x.computation, []).append(name)
+
+  @functools.cache
+  def inside(computation: str) -> Counter:
+    found: Counter = Counter()
+    for name in standing.get(computation, ()):
+      if own[name] not in (None, LOOP):
+        found[own[name]] += 1
+      for called in instructions[name].calls:
+        found += inside(called)
+    return found
+
   out = {}
   for name, x in instructions.items():
     part = own[name]
-    if part in (None, LOOP) and x.opcode not in CONTROL:
-      for called in x.calls:
-        if called in inside:
-          part = inside[called].most_common(1)[0][0]
+    if part in (None, LOOP) and x.opcode not in ("while", "conditional"):
+      found = sum((inside(called) for called in x.calls), Counter())
+      part = found.most_common(1)[0][0] if found else part
     out[name] = part or COPIES
   return out
 
