@@ -7,6 +7,7 @@ from the stack. What XLA fuses stands under the name of what it is fused into.
 """
 
 import functools
+import math
 import pathlib
 import re
 from collections import Counter
@@ -26,12 +27,14 @@ BY_STACK = (
   (NOISE_PART, r"theory/decomposition:"),
   (INSTRUMENTS, r"theory/\w+_probe:|theory/instruments:"),
 )
+CONVOLUTION = "convolution"
 CONTROL = ("while", "call", "conditional")
 
 _TABLE_ROW = re.compile(r"^(\d+) (.*)$")
 _FIELD = re.compile(r"(\w+)=(\d+)")
 _NAME = re.compile(r"^\s*(?:ROOT )?%([\w.-]+) = ")
 _OPCODE = re.compile(r"(?:[\]})]|\)) ([a-z][\w-]*)\(")
+_SHAPE = re.compile(r"\w+\[([\d,]*)\]")
 _CALLS = re.compile(r"(?:calls|body|to_apply)=%([\w.-]+)")
 _OP_NAME = re.compile(r'op_name="([^"]*)"')
 _FRAME = re.compile(r"stack_frame_id=(\d+)")
@@ -45,6 +48,7 @@ class Instruction(NamedTuple):
     opcode: 'fusion', 'convolution', 'while', ...
     computation: the computation it stands in.
     calls: computations that it calls.
+    size: elements of its result, 0 for a tuple.
     op_name: JAX's names, '' where XLA made it itself.
     stack: 'folder/file:function' of lro_jax and others, outermost first.
   """
@@ -52,6 +56,7 @@ class Instruction(NamedTuple):
   opcode: str
   computation: str
   calls: tuple[str, ...]
+  size: int
   op_name: str
   stack: tuple[str, ...]
 
@@ -102,6 +107,11 @@ def _stacks(tables: dict[str, dict[int, str]]) -> dict[int, tuple[str, ...]]:
   return out
 
 
+def _size(text: str) -> int:
+  shape = _SHAPE.match(text)
+  return math.prod(int(n) for n in shape[1].split(",") if n) if shape else 0
+
+
 def read(text: str) -> dict[str, Instruction]:
   """The instructions of a compiled program by name. Ours.
 
@@ -121,6 +131,7 @@ def read(text: str) -> dict[str, Instruction]:
         opcode=opcode[1] if opcode else "",
         computation=computation,
         calls=tuple(_CALLS.findall(line)),
+        size=_size(line[match.end() :]),
         op_name=op_name[1] if op_name else "",
         stack=stacks.get(int(frame[1]), ()) if frame else (),
       )
@@ -145,24 +156,33 @@ def part_of(instruction: Instruction) -> str | None:
   return LOOP if instruction.stack or instruction.op_name else None
 
 
+def by_computation(
+  instructions: dict[str, Instruction],
+) -> dict[str, list[str]]:
+  """{computation: names of the instructions that stand in it}. Ours."""
+  out: dict[str, list[str]] = {}
+  for name, x in instructions.items():
+    out.setdefault(x.computation, []).append(name)
+  return out
+
+
 def parts(instructions: dict[str, Instruction]) -> dict[str, str]:
   """The part of every instruction, by name. Ours.
 
   A fusion without a source, as one that also changes the layout, or one whose
   last operation is the loop's choice whether a seed moves, is of the part that
-  most of the instructions inside it are of.
+  most elements computed inside it are of. A convolution without a source is a
+  gradient by the kernel, which XLA's CPU backend rewrites.
   """
   own = {name: part_of(x) for name, x in instructions.items()}
-  standing: dict[str, list[str]] = {}
-  for name, x in instructions.items():
-    standing.setdefault(x.computation, []).append(name)
+  standing = by_computation(instructions)
 
   @functools.cache
   def inside(computation: str) -> Counter:
     found: Counter = Counter()
     for name in standing.get(computation, ()):
       if own[name] not in (None, LOOP):
-        found[own[name]] += 1
+        found[own[name]] += instructions[name].size
       for called in instructions[name].calls:
         found += inside(called)
     return found
@@ -173,22 +193,31 @@ def parts(instructions: dict[str, Instruction]) -> dict[str, str]:
     if part in (None, LOOP) and x.opcode not in ("while", "conditional"):
       found = sum((inside(called) for called in x.calls), Counter())
       part = found.most_common(1)[0][0] if found else part
+      if part is None and kind_of(name, instructions, standing) == CONVOLUTION:
+        part = BACKWARD
     out[name] = part or COPIES
   return out
 
 
-def kind_of(name: str, instructions: dict[str, Instruction]) -> str:
+def kind_of(
+  name: str,
+  instructions: dict[str, Instruction],
+  standing: dict[str, list[str]],
+) -> str:
   """'convolution', 'product', 'layout' or 'elementwise'. Ours.
 
   Args:
     name: of an instruction.
     instructions: of its program.
+    standing: see `by_computation`.
   """
   x = instructions[name]
   opcodes = {x.opcode} | {
-    y.opcode for y in instructions.values() if y.computation in x.calls
+    instructions[inner].opcode
+    for called in x.calls
+    for inner in standing.get(called, ())
   }
-  for kind, wanted in (("convolution", "convolution"), ("product", "dot")):
+  for kind, wanted in ((CONVOLUTION, "convolution"), ("product", "dot")):
     if wanted in opcodes:
       return kind
   is_layout = re.match(r"(transpose|copy|bitcast_transpose)", name)
@@ -199,9 +228,7 @@ def inside_loops(
   instructions: dict[str, Instruction], opcode: str = "convolution"
 ) -> list[str]:
   """Names of the instructions of one kind that a while loop repeats. Ours."""
-  by_computation: dict[str, list[str]] = {}
-  for name, x in instructions.items():
-    by_computation.setdefault(x.computation, []).append(name)
+  standing = by_computation(instructions)
   todo = [
     called
     for x in instructions.values()
@@ -214,7 +241,7 @@ def inside_loops(
     if computation in seen:
       continue
     seen.add(computation)
-    for name in by_computation.get(computation, ()):
+    for name in standing.get(computation, ()):
       x = instructions[name]
       todo += x.calls
       if x.opcode == opcode:

@@ -148,11 +148,12 @@ def profile(
   # A trace may also be the quicker one, by chance.
   over = max(0.0, traced - calls * seconds) / max(1, sum(found.count.values()))
   parts = hlo.parts(instructions)
+  standing = hlo.by_computation(instructions)
   by_part, by_kind = Counter(), Counter()
   for name, spent in found.seconds.items():
     spent = max(0.0, spent - over * found.count.get(name, 0))
     by_part[parts[name]] += spent
-    by_kind[hlo.kind_of(name, instructions)] += spent
+    by_kind[hlo.kind_of(name, instructions, standing)] += spent
   by_part[GAPS], by_kind[GAPS] = found.gaps, found.gaps
   scale = seconds / max(sum(by_part.values()), 1e-12)
   return Profile(
