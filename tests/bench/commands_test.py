@@ -6,10 +6,12 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
+from lro_jax import main
 from lro_jax.bench import compare, predict, results, step
 from lro_jax.core import cli, interrupt
 from lro_jax.core.schema import UserError
 from lro_jax.vision import settings, wide_resnet
+from tests import testing
 
 NET, IMAGE = wide_resnet.WideResNet(16, 10, 10), (32, 32, 3)
 
@@ -105,6 +107,13 @@ class LimitTest(absltest.TestCase):
         now = 160.0
         self.assertTrue(watch.asked)
         self.assertFalse(endless.asked)
+
+  def test_a_process_without_time_begins_no_run(self):
+    folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    config = testing.experiment("network", testing.TINY)
+    with self.assertRaisesRegex(interrupt.InterruptedRun, "before run"):
+      main.run_all(config, folder, seconds=0.0)
+    self.assertEmpty(list(folder.rglob("metrics.jsonl")))
 
 
 def given(folder):
