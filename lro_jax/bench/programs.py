@@ -16,7 +16,7 @@ from lro_jax.plans import track_of
 
 AT_MOST = 30.0
 # Steps of a device loop in one timed call, and seconds that a trace may take.
-PER_CALL, TRACED_SECONDS, MOST_TRACED = 50, 0.3, 20
+PER_CALL, TRACED_SECONDS, MOST_TRACED = 50, 1.0, 4
 
 
 class Running(NamedTuple):
