@@ -7,7 +7,8 @@ Networks". Reading order, lowest storey first; a storey imports only lower ones:
   core     what both tracks stand on; ends in core.loop
   theory   the paper's analysis; ends in theory.task
   report   reads run folders, never trains; ends in report.page
-  main, bench   the command lines
+  main     the command line
+  bench    what all of it costs, measured
 
 Each folder's docstring has its own reading order.
 """

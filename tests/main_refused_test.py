@@ -10,7 +10,7 @@ import jax
 from absl.testing import absltest, parameterized
 
 from configs import theory_scaling as scaling_config
-from lro_jax import main
+from lro_jax import main, runs
 from lro_jax.core import folders, loop, metrics
 from lro_jax.core.schema import flatten
 from tests import testing
@@ -290,8 +290,8 @@ class RefusedWorkdirTest(RefusedTestCase):
       axis = {"field": "data.r", "values": values}
       return testing.experiment("limit", testing.TINY | {"grid.r": axis})
 
-    self.enterContext(mock.patch.object(main, "_run_chosen"))
-    self.enterContext(mock.patch.object(main.page, "write"))
+    self.enterContext(mock.patch.object(runs, "_run_chosen"))
+    self.enterContext(mock.patch.object(runs.page, "write"))
     main.run_all(grid(0.125, 0.25), self.workdir)
     for config in (grid(0.25, 0.5), testing.experiment("limit", testing.TINY)):
       self.refused(config, "the cells r=0.125", "--workdir")

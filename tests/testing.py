@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from configs import theory as theory_config
-from lro_jax import main
+from lro_jax import main, plans
 from lro_jax.core import folders, loop, metrics, placement
 from lro_jax.core.progress import Progress
 from lro_jax.core.schema import ConfigDict, UserError
@@ -104,7 +104,7 @@ def run_config(config: ConfigDict, fields: dict) -> ConfigDict:
 
 def make_task(config: ConfigDict, devices: int = 1):
   """The Task of a run's config."""
-  track = main.track_of(config)
+  track = plans.track_of(config)
   track.validate(config)
   return track.make(config, axis_name=placement.axis_name(devices))
 
@@ -123,7 +123,7 @@ def run(
     task or make_task(config, devices),
     config,
     folder,
-    steps_per_epoch=main.track_of(config).steps_per_epoch(config),
+    steps_per_epoch=plans.track_of(config).steps_per_epoch(config),
     devices=devices,
     progress=Progress(1),
     name="test",

@@ -5,12 +5,14 @@ causes; here each becomes a `UserError`, printed as one line, exit status 1.
 """
 
 import functools
+import os
 import re
 import sys
 import traceback
 import types
 from collections.abc import Callable, Mapping
 
+import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 from ml_collections.config_flags import config_path
@@ -21,6 +23,7 @@ from lro_jax.core.schema import UserError, shown
 # Where ml_collections looks an override's field up.
 PATHS = config_path.__file__
 LONGEST = 280
+CACHE = "compilation_cache_dir"
 
 # What a field of each flag type may be on the command line.
 ALLOWED = {
@@ -40,6 +43,30 @@ def config_flag() -> flags.FlagHolder:
     "Config file, with a preset after a colon: configs/theory.py:paper.",
     lock_config=True,
   )
+
+
+def cache_flag() -> flags.FlagHolder:
+  """Defines --compilation_cache_dir, which `run` obeys. Ours."""
+  return flags.DEFINE_string(
+    CACHE,
+    None,
+    "Folder that keeps what was compiled for the next process; made if missing."
+    " Programs are the same with and without.",
+  )
+
+
+def _keep_what_is_compiled() -> None:
+  if CACHE not in flags.FLAGS or not flags.FLAGS[CACHE].value:
+    return
+  folder = os.path.abspath(flags.FLAGS[CACHE].value)
+  try:
+    os.makedirs(folder, exist_ok=True)
+  except OSError as error:
+    raise UserError(
+      f"Cannot write --{CACHE} {folder} ({error.strerror}): name a folder you"
+      " may write to, or leave it out."
+    ) from error
+  jax.config.update("jax_compilation_cache_dir", folder)
 
 
 def run(
@@ -66,8 +93,14 @@ def run(
   parse = functools.partial(
     parse_flags, required=required, example=example, instead=instead
   )
+
+  def begin(argv):
+    del argv
+    _keep_what_is_compiled()
+    main()
+
   try:
-    app.run(lambda argv: main(), flags_parser=parse)
+    app.run(begin, flags_parser=parse)
   except UserError as error:
     sys.exit(f"Error: {error}")
   except interrupt.InterruptedRun as told:

@@ -2,9 +2,11 @@
 
 Machines that are taken away say so with SIGTERM some seconds before, people
 with Ctrl-C. The run then saves its state and ends with a status of its own, so
-that a scheduler knows to start the same command again.
+that a scheduler knows to start the same command again. A limit on the time that
+a process may take is such news as well.
 """
 
+import math
 import os
 import signal
 import time
@@ -31,9 +33,20 @@ class Watch:
   one may hear the same news twice.
   """
 
-  def __init__(self):
-    self.asked, self._since = False, 0.0
+  def __init__(self, limit: float = math.inf):
+    """Begins to count the time.
+
+    Args:
+      limit: after so many s the process is told to end as well.
+    """
+    self._told, self._since = False, 0.0
+    self._ends = time.monotonic() + limit
     self._before: dict[int, object] = {}
+
+  @property
+  def asked(self) -> bool:
+    """Whether to end at the next safe place."""
+    return self._told or time.monotonic() >= self._ends
 
   def __enter__(self):
     for number in SIGNALS:
@@ -45,12 +58,12 @@ class Watch:
 
   def _note(self, number: int, frame: FrameType | None) -> None:
     del frame
-    if not self.asked:
+    if not self._told:
       self._since = time.monotonic()
     elif time.monotonic() - self._since > SAME_NEWS_SECONDS:
       self._restore()
       signal.raise_signal(number)
-    self.asked = True
+    self._told = True
 
   def _restore(self):
     while self._before:

@@ -109,7 +109,7 @@ def run(
     InterruptedRun: it was told to end; its state is saved.
   """
   begins = branch.origin(config)
-  schedule = _schedule(task, config, steps_per_epoch, begins)
+  schedule = eval_steps(task, config, steps_per_epoch, begins)
   max_steps = schedule[-1]
   # Python calls every step by itself where the device must not loop.
   per_call = config.train.steps_per_call if task.device_loop else 1
@@ -251,13 +251,13 @@ def _one_sentence_when_unwritable(
     ) from error
 
 
-def _schedule(
+def eval_steps(
   task: Task,
   config: ConfigDict,
   steps_per_epoch: int,
-  begins: branch.Origin | None,
+  begins: branch.Origin | None = None,
 ) -> list[int]:
-  """The steps at which the run is measured."""
+  """The steps at which the run is measured, from 0. Ours."""
   every = (
     None
     if config.eval.every == "never"

@@ -109,6 +109,8 @@ class Compiled(NamedTuple):
     apply: (fn, Carry) -> fn(state, Data) of every seed, [s, ...]; one device.
     fetch: tree of one of the above -> the same in NumPy, one copy.
     put: NumPy Carry -> on the device(s).
+    lower: Carry -> {'init', 'call', 'evaluate': that program, lowered}; for
+      those who count or read what is compiled.
   """
 
   init: Callable[[], Carry]
@@ -118,6 +120,7 @@ class Compiled(NamedTuple):
   apply: Callable[[Callable[[Tree, Data], Tree], Carry], Tree]
   fetch: Callable[[Tree], Tree]
   put: Callable[[Tree], Carry]
+  lower: Callable[[Carry], dict[str, jax.stages.Lowered]]
 
 
 def _evaluate(task: Task, state: Tree, data: Data, axis: str | None):
@@ -314,6 +317,14 @@ def compile_task(task: Task, devices: int) -> Compiled:
       fresh = False
     return carry, handles[-1]
 
+  def lower(carry):
+    asked = np.int32(1), np.bool_(False), np.bool_(False)
+    return {
+      "init": run_init.lower(data, eval_data),
+      "call": run_forward.lower(carry, data, eval_data, *asked),
+      "evaluate": run_evaluate.lower(carry, eval_data),
+    }
+
   return Compiled(
     init=lambda: run_init(data, eval_data),
     call=call,
@@ -324,4 +335,5 @@ def compile_task(task: Task, devices: int) -> Compiled:
     ),
     fetch=fetch,
     put=put,
+    lower=lower,
   )

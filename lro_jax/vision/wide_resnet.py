@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array, Tree
 from lro_jax.vision.batch_norm import BatchNorm, Normalized
+from lro_jax.vision.convolution import convolve
 
 WIDTHS = (16, 32, 64)
 
@@ -40,15 +41,7 @@ class _Conv(nn.Module):
   def __call__(self, x: Array) -> Array:
     shape = (self.size, self.size, x.shape[-1], self.features)
     kernel = self.param("kernel", nn.initializers.zeros, shape)
-    # "SAME" would pad (0, 1) at stride 2.
-    pad = self.size // 2
-    return jax.lax.conv_general_dilated(
-      x,
-      kernel.astype(x.dtype),
-      (self.stride, self.stride),
-      [(pad, pad), (pad, pad)],
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    return convolve(x, kernel.astype(x.dtype), self.stride)
 
 
 class _Block(nn.Module):

@@ -10,7 +10,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
-from lro_jax import branching, main
+from lro_jax import branching, main, plans
 from lro_jax.core import branch, checkpoint, config, metrics, schema
 from tests import testing
 from tests.core.steps_test import LIMIT, NETWORK
@@ -183,7 +183,7 @@ class SameTest(parameterized.TestCase):
 
 class RefusalTest(parameterized.TestCase):
   def refused(self, cfg, *words):
-    track = main.track_of(cfg)
+    track = plans.track_of(cfg)
     testing.refusal(
       self,
       lambda: branch.check(cfg, track.schedule_fields(cfg), steps_per_epoch=1),
@@ -275,7 +275,7 @@ class ExperimentTest(absltest.TestCase):
       ]
       self.assertEqual(changed, [{"optim.anneal_latest"}] * 2 + [set()])
       for run in runs:
-        track = main.track_of(run.config)
+        track = plans.track_of(run.config)
         branch.check(
           run.config, track.schedule_fields(run.config), steps_per_epoch=1
         )

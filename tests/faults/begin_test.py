@@ -8,7 +8,7 @@ import random
 import pytest
 from absl.testing import absltest, parameterized
 
-from lro_jax import main
+from lro_jax import main, plans
 from lro_jax.core import placement
 from lro_jax.core.schema import UserError, flatten
 from tests import testing
@@ -49,7 +49,7 @@ def is_small(config) -> bool:
 
 def begun(run):
   """The Task of a run, after all that main does before it trains."""
-  track = main.track_of(run.config)
+  track = plans.track_of(run.config)
   devices = placement.num_devices(track.num_devices(run.config))
   track.check_data(run.config, devices)
   track.describe(run.config, whole=True)

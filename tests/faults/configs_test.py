@@ -6,7 +6,7 @@ import time
 import pytest
 from absl.testing import absltest, parameterized
 
-from lro_jax import main
+from lro_jax import main, record
 from lro_jax.core.schema import UserError
 from tests import testing
 from tests.faults import mutations
@@ -48,7 +48,7 @@ class Outcome:
       self.refused += not wrong
       return wrong
     # Made before any run is, where nothing catches what goes wrong.
-    main.experiment_record(config, runs, infeasible)
+    record.of_experiment(config, runs, infeasible)
     wrong = wrong_folders([run.name for run in runs])
     self.accepted += not wrong
     return wrong

@@ -4,7 +4,7 @@ import functools
 import json
 import pathlib
 
-from lro_jax import main
+from lro_jax import main, plans
 from lro_jax.core import metrics
 from lro_jax.report import collect
 from lro_jax.theory import data, regime, settings
@@ -53,7 +53,7 @@ def config_and_facts(engine, arm, fields=()):
   facts = {
     "setting": setting._asdict(),
     "expected_events": ["anneal", "stop"] if arm == "large" else ["stop"],
-    "regime": regime.as_facts(main.track_of(config).conditions(config)),
+    "regime": regime.as_facts(plans.track_of(config).conditions(config)),
     "figure_2": data.directions_in_plane(setting.r, setting.q_norm).tolist(),
   }
   return metrics.plain(config.to_dict()), metrics.plain(facts)

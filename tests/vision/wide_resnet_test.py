@@ -360,14 +360,14 @@ class TorchTest(absltest.TestCase):
 
   def test_output_is_pytorchs(self):
     try:
-      from lro_jax import bench_torch
+      from lro_jax.bench import torch_peer
     except ImportError:
       self.skipTest("PyTorch is not installed")
     params, stats = weights()
     x = np.random.default_rng(0).normal(size=(4, *IMAGE)).astype(np.float32)
     for train in (False, True):
-      peer = bench_torch.from_flax(params, stats, net())
-      theirs = bench_torch.logits(peer, x, train=train)
+      peer = torch_peer.from_flax(params, stats, net())
+      theirs = torch_peer.logits(peer, x, train=train)
       apply = functools.partial(nets.apply, net(), train=train)
       ours, _ = jax.jit(apply)(params, stats, x)
       np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

@@ -1,6 +1,6 @@
 """What saving a run's state costs, and whether memory stays flat meanwhile.
 
-  python -m lro_jax.bench_saving --config=configs/theory.py:network --minutes=3
+  python -m lro_jax.bench.saving --config=configs/theory.py:network --minutes=3
 
 The first run of the config is saved a few times by itself; then, with
 --minutes, it runs for so long, measured and saved far more often than by
@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from lro_jax import bench_vision
+from lro_jax.bench import vision as bench_vision
 from lro_jax.core import (
   checkpoint,
   cli,
@@ -33,7 +33,7 @@ from lro_jax.core import (
 )
 from lro_jax.core.progress import Progress
 from lro_jax.core.schema import ConfigDict, UserError
-from lro_jax.main import expand, track_of
+from lro_jax.plans import expand, track_of
 
 REPEATS = 5
 # Saves and evaluations of the long run, each so often.
@@ -188,7 +188,7 @@ def main() -> None:
   cli.run(
     bench,
     required=("config",),
-    example="python -m lro_jax.bench_saving --config=configs/theory.py:network",
+    example="python -m lro_jax.bench.saving --config=configs/theory.py:network",
   )
 
 

@@ -5,7 +5,9 @@ from unittest import mock
 import jax
 from absl.testing import absltest, parameterized
 
-from lro_jax import bench_device, bench_theory, bench_vision
+from lro_jax.bench import device as bench_device
+from lro_jax.bench import theory as bench_theory
+from lro_jax.bench import vision as bench_vision
 from lro_jax.core import timing
 from lro_jax.core.schema import UserError
 from lro_jax.vision import wide_resnet
@@ -90,7 +92,6 @@ class ImagesTest(absltest.TestCase):
       mock.patch.object(
         bench_device, "matrix_product_flops_per_second", return_value=1e10
       ),
-      mock.patch.object(bench_vision, "_beside_torch", return_value={}),
     ):
       out = bench_vision.run(config)
     self.assertEqual(out["images_per_second"], 16 / 0.5)
@@ -115,9 +116,32 @@ class ImagesTest(absltest.TestCase):
 
   def test_without_pytorch_there_is_no_peer(self):
     net = wide_resnet.WideResNet(10, 1, 10)
-    with mock.patch.dict("sys.modules", {"lro_jax.bench_torch": None}):
-      got = bench_vision._beside_torch(net, (32, 32, 3), 4, 1.0)
-    self.assertEqual(got, {})
+    with mock.patch.object(
+      bench_vision.importlib.util, "find_spec", return_value=None
+    ):
+      self.assertEqual(bench_vision.beside_torch(net, 4, 1.0), [])
+
+  def test_a_peer_that_fails_is_named_and_the_others_are_compared(self):
+    net = wide_resnet.WideResNet(10, 1, 10)
+    lines = '{"seconds": 0.5, "compile_seconds": 1.0}'
+    children = [
+      mock.Mock(returncode=1, stderr="a\nno compiler"),
+      mock.Mock(returncode=0, stdout=f"word\n{lines}\n"),
+    ]
+    util, metadata = (
+      bench_vision.importlib.util,
+      bench_vision.importlib.metadata,
+    )
+    with (
+      mock.patch.object(util, "find_spec"),
+      mock.patch.object(metadata, "version", return_value="2"),
+      mock.patch.object(bench_vision.subprocess, "run", side_effect=children),
+    ):
+      first, second = bench_vision.beside_torch(net, 4, 32.0)
+    self.assertEqual(first["failed"], "no compiler")
+    self.assertNotIn("ratio", first)
+    self.assertEqual(second["images_per_second"], 8.0)
+    self.assertEqual(second["ratio"], 4.0)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,33 @@
 """What a training step of the image experiments costs; for bench."""
 
+import importlib.metadata
+import importlib.util
+import json
+import subprocess
+import sys
 from typing import Any
 
 import jax
-import numpy as np
 
-from lro_jax import bench_device
+from lro_jax.bench import device as bench_device
 from lro_jax.core import config as config_lib
 from lro_jax.core import steps, timing
 from lro_jax.core.schema import ConfigDict
 from lro_jax.vision import data, settings, wide_resnet
 from lro_jax.vision import task as vision
+from lro_jax.vision.wide_resnet import WideResNet
 
 # A gradient step costs about three forward passes: one forward, one backward
 # by the inputs, one backward by the weights.
 PASSES = 3
 AT_MOST = 60.0
+# Compiling is the peer's best on a GPU, and bfloat16 only there worth it.
+PEERS = (
+  ("eager", "float32"),
+  ("eager", "bfloat16"),
+  ("compiled", "bfloat16"),
+)
+PEERS_ON_CPU = (("eager", "float32"), ("compiled", "float32"))
 
 
 def run_config(config: ConfigDict) -> ConfigDict:
@@ -57,16 +69,17 @@ def seconds_per_step(config: ConfigDict) -> dict[str, float]:
   return {"compile_seconds": started - cost, "seconds": cost / per_call}
 
 
-def run(config: ConfigDict) -> dict[str, Any]:
+def run(config: ConfigDict, *, baseline: bool = False) -> dict[str, Any]:
   """Measures, prints, and returns what it printed. Ours.
 
   Args:
     config: an experiment of the vision track.
+    baseline: whether to run PyTorch's net beside it, where it is installed.
 
   Returns:
     Images per second, FLOPs per image (a multiply and an add are two), share of
     what the device makes of one large matrix product in the same dtype, peak
-    memory, and on a CPU the same of PyTorch's net where it is installed.
+    memory, and the speed of PyTorch's net.
   """
   c = run_config(config)
   images = settings.images_of(c)
@@ -104,28 +117,52 @@ def run(config: ConfigDict) -> dict[str, Any]:
     f"  peak memory of the {whose}: {used / 2**30:.2f} GiB",
     flush=True,
   )
-  if jax.default_backend() == "cpu":
-    out |= _beside_torch(net, image, batch, speed)
+  if baseline:
+    out["peers"] = beside_torch(net, batch, speed)
   return out
 
 
-def _beside_torch(net, image, batch: int, speed: float) -> dict[str, Any]:
-  """PyTorch's images per second on the same cores, and ours over them."""
-  try:
-    from lro_jax import bench_torch
-  except ImportError:
+def beside_torch(
+  net: WideResNet, batch: int, speed: float
+) -> list[dict[str, Any]]:
+  """PyTorch's images per second on the same device, and ours over them. Ours.
+
+  Each in a process of its own, one after the other: the memory that one holds
+  is not the other's.
+
+  Args:
+    net: the net to be like, for CIFAR-10's images.
+    batch: images of a step.
+    speed: our images per second.
+  """
+  if importlib.util.find_spec("torch") is None:
     print("  PyTorch is not installed: no peer to compare with.", flush=True)
-    return {}
-  theirs = batch / timing.seconds(
-    bench_torch.training_step(net, image, batch), at_most=AT_MOST
-  )
-  print(
-    f"  PyTorch {bench_torch.version()}, eager, channels-last, float32:"
-    f" {theirs:.1f} images/s; ratio {speed / theirs:.2f}",
-    flush=True,
-  )
-  return {
-    "torch": bench_torch.version(),
-    "torch_images_per_second": theirs,
-    "ratio_to_torch": float(np.divide(speed, theirs)),
-  }
+    return []
+  peers = PEERS_ON_CPU if jax.default_backend() == "cpu" else PEERS
+  out = []
+  for how, dtype in peers:
+    sizes = (net.depth, net.widen_factor, batch)
+    child = subprocess.run(
+      [sys.executable, "-m", "lro_jax.bench.torch_peer"]
+      + [str(x) for x in (*sizes, how, dtype)],
+      capture_output=True,
+      text=True,
+    )
+    peer = {
+      "peer": f"PyTorch {importlib.metadata.version('torch')}, {how},"
+      f" channels-last, {dtype}"
+    }
+    if child.returncode:
+      last = child.stderr.strip().splitlines()[-1:] or ["no word"]
+      peer["failed"] = last[0][:200]
+      print(f"  {peer['peer']} failed: {peer['failed']}", flush=True)
+    else:
+      cost = json.loads(child.stdout.splitlines()[-1])
+      theirs = batch / cost["seconds"]
+      peer |= cost | {"images_per_second": theirs, "ratio": speed / theirs}
+      print(
+        f"  {peer['peer']}: {theirs:.1f} images/s; ratio {speed / theirs:.2f}",
+        flush=True,
+      )
+    out.append(peer)
+  return out

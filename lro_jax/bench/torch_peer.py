@@ -1,14 +1,23 @@
 """The same net in PyTorch: bench's peer and tests' oracle.
 
-Eager, channels-last, float32: what a careful user of PyTorch would write.
-Importing this file without PyTorch raises ImportError; nothing else needs it.
+Channels-last, eager or compiled, float32 or under autocast to bfloat16: what a
+careful user of PyTorch would write, on its GPU where there is one. Importing
+this file without PyTorch raises ImportError; nothing else needs it.
+
+  python -m lro_jax.bench.torch_peer 16 10 128 compiled bfloat16
+
+prints seconds per training step: depth, widening, batch, how, dtype.
 """
+
+import json
+import sys
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from lro_jax.core import timing
 from lro_jax.core.task import Tree
 from lro_jax.vision import wide_resnet
 from lro_jax.vision.wide_resnet import WideResNet
@@ -106,28 +115,41 @@ def logits(peer: Peer, x: np.ndarray, *, train: bool) -> np.ndarray:
     return peer(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
 
 
-def training_step(net: WideResNet, image: tuple[int, int, int], batch: int):
+def training_step(
+  net: WideResNet,
+  image: tuple[int, int, int],
+  batch: int,
+  *,
+  compiled: bool = False,
+  dtype: str = "float32",
+):
   """A closure that makes one Nesterov step and waits for it. Ours.
 
   Args:
     net: the net to be like.
     image: height, width, channels.
     batch: images of a step; always the same ones.
+    compiled: whether by torch.compile.
+    dtype: 'float32', or 'bfloat16' for autocast.
   """
+  device = "cuda" if torch.cuda.is_available() else "cpu"
   torch.manual_seed(0)
   height, width, channels = image
-  peer = Peer(net, channels).to(memory_format=torch.channels_last)
+  peer = Peer(net, channels).to(device, memory_format=torch.channels_last)
+  forward = torch.compile(peer) if compiled else peer
   optimizer = torch.optim.SGD(
     peer.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4
   )
   x = torch.randn(batch, channels, height, width).to(
-    memory_format=torch.channels_last
+    device, memory_format=torch.channels_last
   )
-  y = torch.arange(batch) % net.num_classes
+  y = (torch.arange(batch) % net.num_classes).to(device)
+  cast = torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16")
 
   def step():
     optimizer.zero_grad()
-    loss = functional.cross_entropy(peer(x), y)
+    with cast:
+      loss = functional.cross_entropy(forward(x), y)
     loss.backward()
     optimizer.step()
     return loss.item()
@@ -138,3 +160,23 @@ def training_step(net: WideResNet, image: tuple[int, int, int], batch: int):
 def version() -> str:
   """PyTorch's version. Ours."""
   return torch.__version__
+
+
+def main() -> None:
+  """Entry point of the child process that bench starts. Ours."""
+  depth, widen, batch = (int(x) for x in sys.argv[1:4])
+  how, dtype = sys.argv[4:6]
+  step = training_step(
+    WideResNet(depth, widen, 10),
+    (32, 32, 3),
+    batch,
+    compiled=how == "compiled",
+    dtype=dtype,
+  )
+  started = timing.once(step)
+  cost = timing.seconds(step, at_most=60.0)
+  print(json.dumps({"seconds": cost, "compile_seconds": started - cost}))
+
+
+if __name__ == "__main__":
+  main()

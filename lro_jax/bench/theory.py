@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lro_jax import bench_device
+from lro_jax.bench import device as bench_device
 from lro_jax.core import cadence, optim, prng, steps
 from lro_jax.core import config as config_lib
 from lro_jax.core.schema import ConfigDict, UserError

@@ -1,0 +1,11 @@
+"""Speed: where every figure on speed, memory and FLOPs comes from.
+
+  python -m lro_jax.bench --config=configs/patches.py:cpu --baseline
+
+Reading order, files that import each other: device, hlo, timeline, theory,
+torch_peer, vision, saving, results, programs, whole, predict, step, compare,
+seeds, scaling.
+
+A time is the median over repeats of a warm call; two things that are compared
+take turns in one process, or in children of one process.
+"""

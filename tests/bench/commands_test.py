@@ -1,0 +1,144 @@
+"""The bench's other commands: prediction, before and after, files."""
+
+import pathlib
+import tempfile
+from unittest import mock
+
+from absl.testing import absltest, parameterized
+
+from lro_jax import main
+from lro_jax.bench import compare, predict, results, step
+from lro_jax.core import cli, interrupt
+from lro_jax.core.schema import UserError
+from lro_jax.vision import settings, wide_resnet
+from tests import testing
+
+NET, IMAGE = wide_resnet.WideResNet(16, 10, 10), (32, 32, 3)
+
+
+def at(chips):
+  num = settings.num_parameters(NET, IMAGE)
+  return predict.predict(NET, IMAGE, num_parameters=num, batch=128, chips=chips)
+
+
+class PredictionTest(absltest.TestCase):
+  def test_its_convolutions_are_all_of_the_nets_flops_and_weights(self):
+    found = predict.convolutions(NET, IMAGE)
+    macs = sum(a * b * c * d for a, b, c, d in found) + 640 * 10
+    self.assertEqual(2 * macs, wide_resnet.forward_flops(NET, IMAGE))
+    weights = sum(b * c * d for _, b, c, d in found)
+    # The others are BatchNorm's and the last layer's.
+    num = settings.num_parameters(NET, IMAGE)
+    self.assertBetween(num - weights, 640 * 10, 0.002 * num)
+
+  def test_chips_divide_compute_but_not_the_all_reduce(self):
+    one, four, sixteen = at(1), at(4), at(16)
+    self.assertAlmostEqual(one["compute"] / four["compute"], 4)
+    self.assertEqual(one["all_reduce"], 0)
+    self.assertGreater(sixteen["all_reduce"], four["all_reduce"])
+    self.assertLess(sixteen["step_at_worst"], four["step_at_best"])
+    for found in (one, four, sixteen):
+      self.assertLessEqual(found["step_at_best"], found["step_at_worst"])
+
+  def test_no_faster_than_the_peak_allows(self):
+    flops = 3 * wide_resnet.forward_flops(NET, IMAGE) * 128
+    self.assertGreater(at(4)["compute"], flops / (4 * predict.V4.flops))
+
+
+class BeforeAfterTest(parameterized.TestCase):
+  def test_a_ratio_is_of_medians_and_the_checkouts_take_turns(self):
+    there = pathlib.Path(compare.HERE)
+    costs, asked = iter([4.0, 1.0, 6.0, 2.0, 90.0, 3.0]), []
+
+    def child(name, checkout="after"):
+      asked.append(checkout)
+      cost = next(costs)
+      return {"net": {k: cost for k in ("step", "evaluation", "first_call")}}
+
+    with mock.patch.object(compare, "in_child", child):
+      found = compare.run(str(there), configs=("a config",))
+    self.assertEqual(asked, [there, "after"] * 3)
+    (row,) = found["compared"]
+    self.assertEqual(row["step"], {"before": 6.0, "after": 2.0, "ratio": 3.0})
+
+  def test_what_is_no_checkout_is_refused(self):
+    with self.assertRaisesRegex(UserError, "--before=.*name the folder"):
+      compare.run(self.enterContext(tempfile.TemporaryDirectory()))
+
+  @parameterized.parameters(*compare.CONFIGS)
+  def test_every_config_has_runs_that_neither_anneal_nor_stop(self, name):
+    runs = step.runs_of(name)
+    self.assertNotEmpty(runs)
+    for run in runs.values():
+      self.assertEqual(run.seeds, (0,))
+      self.assertFalse(run.optim.get("anneal_at", ()))
+      self.assertFalse(run.optim.get("stop_loss", 0.0))
+
+
+class FilesTest(absltest.TestCase):
+  def test_a_record_says_what_it_depends_on(self):
+    path = (
+      pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "a.json"
+    )
+    found = results.record("a", {"x": 1})
+    self.assertEqual(results.write(path, found), path)
+    for name in ("date", "command", "versions", "hardware", "x"):
+      self.assertIn(name, found)
+    self.assertIn("commit", found["versions"])
+
+  def test_a_bare_name_goes_to_the_packages_folder(self):
+    with (
+      mock.patch.object(results.metrics, "write_json") as write,
+      mock.patch.object(pathlib.Path, "mkdir"),
+    ):
+      path = results.write("patches_cpu", {})
+    self.assertEqual(path, results.FOLDER / "patches_cpu.json")
+    write.assert_called_once()
+
+
+class LimitTest(absltest.TestCase):
+  def test_time_is_up_only_after_the_limit(self):
+    now = 100.0
+    with mock.patch.object(interrupt.time, "monotonic", lambda: now):
+      with interrupt.Watch(60.0) as watch, interrupt.Watch() as endless:
+        self.assertFalse(watch.asked)
+        now = 159.9
+        self.assertFalse(watch.asked)
+        now = 160.0
+        self.assertTrue(watch.asked)
+        self.assertFalse(endless.asked)
+
+  def test_a_process_without_time_begins_no_run(self):
+    folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    config = testing.experiment("network", testing.TINY)
+    with self.assertRaisesRegex(interrupt.InterruptedRun, "before run"):
+      main.run_all(config, folder, seconds=0.0)
+    self.assertEmpty(list(folder.rglob("metrics.jsonl")))
+
+
+def given(folder):
+  """As if the flag had been given."""
+  return mock.patch.object(
+    cli.flags, "FLAGS", {cli.CACHE: mock.Mock(value=folder)}
+  )
+
+
+class CacheTest(absltest.TestCase):
+  def test_the_folder_is_made_and_named_to_jax(self):
+    folder = self.enterContext(tempfile.TemporaryDirectory()) + "/cache"
+    with (
+      given(folder),
+      mock.patch.object(cli.jax.config, "update") as update,
+    ):
+      cli._keep_what_is_compiled()
+    self.assertTrue(pathlib.Path(folder).is_dir())
+    update.assert_called_once_with("jax_compilation_cache_dir", folder)
+
+  def test_a_folder_that_cannot_be_made_is_refused(self):
+    with given(f"{__file__}/cache"):
+      with self.assertRaisesRegex(UserError, "may write to"):
+        cli._keep_what_is_compiled()
+
+
+if __name__ == "__main__":
+  absltest.main()
