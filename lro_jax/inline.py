@@ -4,6 +4,7 @@ Made from logs alone, by the report's own parts. Nothing here imports IPython:
 what a cell shows is a `Shown`, which front ends ask for its HTML.
 """
 
+import base64
 import functools
 import html
 import pathlib
@@ -17,6 +18,7 @@ from lro_jax.report import (
   claims_file,
   claims_table,
   collect,
+  elements,
   figures,
   figures_order,
   learning,
@@ -157,11 +159,20 @@ def figure(results: Results, kind: str, *, cell: str | None = None) -> Shown:
       f"Got figure {shown(kind)}{nearest(kind, known)}: these runs have"
       f" {', '.join(known)}."
     )
-  return Shown(figures.as_html(known[kind]), known[kind].caption)
+  drawn = known[kind]
+  # A PNG: front ends differ in what they make of an SVG's colour schemes.
+  image = base64.b64encode(drawn.png).decode()
+  caption = html.escape(drawn.caption)
+  return Shown(
+    f'<figure><img alt="{html.escape(drawn.stem)}" style="max-width:100%"'
+    f' src="data:image/png;base64,{image}"><figcaption>{caption}</figcaption>'
+    "</figure>",
+    drawn.caption,
+  )
 
 
 def _of_tables(found: list[tables.Table], head: str = "") -> Shown:
-  parts = [f"<h4>{html.escape(t.title)}</h4>{tables.as_html(t)}" for t in found]
+  parts = [elements.table(t) for t in found]
   texts = [tables.as_text(table) for table in found]
   opening = f"<p>{html.escape(head)}</p>" if head else ""
   return Shown(

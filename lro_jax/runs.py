@@ -79,6 +79,7 @@ def run_all(
   def prepare():
     """The names of the runs that are not done; claims their folders."""
     record_lib.refuse_to_drop_runs(workdir, record)
+    _check_branches(chosen, where, track)
     for run in chosen:
       folders.claim(where[run.name], run.config)
     done = [run for run in chosen if folders.is_done(where[run.name])]
@@ -100,7 +101,6 @@ def run_all(
       )
     )
     infeasible = infeasible | found
-    hosts.first_says(lambda: _check_branches(todo, where, track))
     hosts.first_says(lambda: record_lib.write(workdir, record, infeasible))
     if len(todo) < len(chosen):
       logging.info(
@@ -129,11 +129,11 @@ def run_all(
 
 
 def _check_branches(
-  todo: list[Run], where: dict[str, pathlib.Path], track
+  chosen: list[Run], where: dict[str, pathlib.Path], track
 ) -> None:
-  for run in todo:
+  for run in chosen:
     # One that has states of its own needs its origin no more.
-    if not checkpoint.steps_saved(where[run.name]):
+    if run.config.branch_from and not checkpoint.steps_saved(where[run.name]):
       branch.check(
         run.config,
         track.schedule_fields(run.config),

@@ -290,7 +290,10 @@ class RefusedWorkdirTest(RefusedTestCase):
       axis = {"field": "data.r", "values": values}
       return testing.experiment("limit", testing.TINY | {"grid.r": axis})
 
-    self.enterContext(mock.patch.object(runs, "_run_chosen"))
+    ended = runs.Ended({}, [])
+    self.enterContext(
+      mock.patch.object(runs, "_run_chosen", return_value=ended)
+    )
     self.enterContext(mock.patch.object(runs.page, "write"))
     main.run_all(grid(0.125, 0.25), self.workdir)
     for config in (grid(0.25, 0.5), testing.experiment("limit", testing.TINY)):

@@ -71,6 +71,7 @@ def runs_of(name: str) -> dict:
 
 def cost(config, devices: int) -> dict[str, float]:
   """Seconds of a step and of an evaluation, and of the first call. Ours."""
+  from lro_jax import plans
   from lro_jax.core import placement, steps, timing
 
   axis = placement.axis_name(devices)

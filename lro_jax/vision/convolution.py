@@ -24,6 +24,9 @@ def convolve(x: Array, kernel: Array, stride: int) -> Array:
     x: [n, h, w, in].
     kernel: [k, k, in, out], k odd.
     stride: in both directions.
+
+  Returns:
+    [n, h / stride, w / stride, out], rounded up.
   """
   # Only there: elsewhere the compiler knows better.
   if jax.default_backend() == "cpu" and x.shape[-1] <= NARROW:
