@@ -1,7 +1,7 @@
 """What both tracks stand on; knows neither.
 
 Reading order, and the order in which files may import each other:
-schema, interrupt, cli, experiment, config, timing, prng, task, packing, hosts,
-schedules, optim, placement, seeds, steps, pending, cadence, metrics, rows,
-folders, checkpoint, saving, progress, loop.
+schema, interrupt, cli, experiment, config, timing, prng, task, normal, packing,
+hosts, schedules, optim, placement, seeds, steps, pending, cadence, metrics,
+rows, folders, checkpoint, saving, progress, loop.
 """
