@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from lro_jax.core import prng
+from lro_jax.core.normal import normal
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import NOT_YET, Array, Data, TrainState, Tree, latch
 
@@ -75,7 +76,7 @@ def add_gaussian_noise(
     leaves, treedef = jax.tree.flatten(updates)
     keys = jax.random.split(draw_key, len(leaves))
     noisy = [
-      g + jnp.asarray(level, g.dtype) * jax.random.normal(k, g.shape, g.dtype)
+      g + jnp.asarray(level, g.dtype) * normal(k, g.shape, g.dtype)
       for g, k in zip(leaves, keys, strict=True)
     ]
     return treedef.unflatten(noisy), state._replace(count=count)

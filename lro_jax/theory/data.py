@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lro_jax.core.normal import normal
 from lro_jax.core.schema import UserError
 from lro_jax.core.task import Array
 
@@ -74,8 +75,9 @@ def sample_vectors(
   """
   w_key, z_key, zeta_key = jax.random.split(key, 3)
   unit = lambda v: v / jnp.linalg.norm(v)  # noqa: E731
-  z = jax.random.normal(z_key, (dim,))
-  zeta = jax.random.normal(zeta_key, (dim,))
+  dtype = jnp.result_type(float)
+  z = normal(z_key, (dim,), dtype)
+  zeta = normal(zeta_key, (dim,), dtype)
   if support is not None:
     if not 2 <= support <= dim:
       raise UserError(
@@ -88,7 +90,7 @@ def sample_vectors(
   z = unit(z)
   zeta = unit(zeta - (zeta @ z) * z)
   return Vectors(
-    w_star=unit(jax.random.normal(w_key, (dim,))),
+    w_star=unit(normal(w_key, (dim,), dtype)),
     directions=q_norm * jnp.stack([z - r * zeta, z, z + r * zeta]),
   )
 
@@ -133,7 +135,7 @@ def sample_examples(
   y = jax.random.rademacher(y_key, (num,), jnp.result_type(float))
   has_p, has_q = sample_components(kind_key, num=num, p0=p0, q0=q0)
 
-  z = jax.random.normal(x1_key, (num, dim)) / jnp.sqrt(dim)
+  z = normal(x1_key, (num, dim), jnp.result_type(float)) / jnp.sqrt(dim)
   along = z @ vectors.w_star
   # Conditioning on y <w*, z> >= 0 is reflecting the draws on the wrong side.
   wrong = jnp.where(y * along < 0, 1.0, 0.0)

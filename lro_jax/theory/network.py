@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lro_jax.core import optim, prng
+from lro_jax.core.normal import normal
 from lro_jax.core.prng import Stream
 from lro_jax.core.schema import ConfigDict
 from lro_jax.core.task import (
@@ -345,7 +346,7 @@ def test_output(state: TrainState, x1: Array, rank: int) -> Array:
   # One key on all devices: the weights are replicated.
   key = prng.step_key(state.model_state["eval_key"], state.step)
   shape = (weights.shape[0], x1.shape[-1] - rank)
-  unseen = jax.random.normal(key, shape, weights.dtype)
+  unseen = normal(key, shape, weights.dtype)
   pre = x1[:, :rank] @ weights.T
   pre = pre + x1[:, rank:] @ (state.probe.noise_std * unseen).T
   return jax.nn.relu(pre) @ head

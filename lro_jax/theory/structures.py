@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lro_jax.core.normal import normal
 from lro_jax.core.task import Array, Tree
 from lro_jax.theory import convolution, models
 from lro_jax.theory.settings import CONV, GENERAL, SPLIT, Setting
@@ -61,16 +62,12 @@ def make(
   return builder[setting.structure](setting, rows, dims, dtype)
 
 
-def _normal(key, shape, dtype):
-  return jax.random.normal(key, shape, dtype)
-
-
 def _split(s: Setting, rows, dims, dtype) -> Net:
   def init(key):
     keys = jax.random.split(key)
     return models.Blocks(
       *(
-        _normal(k, shape, dtype)
+        normal(k, shape, dtype)
         for k, shape in zip(keys, zip(rows, dims, strict=True), strict=True)
       )
     )
@@ -88,8 +85,8 @@ def _split(s: Setting, rows, dims, dtype) -> Net:
     # Deviation: q_norm times as large on V, whose pre-activations are.
     w_key, v_key = jax.random.split(key)
     return models.Blocks(
-      _normal(w_key, (rows[0],), dtype),
-      s.q_norm * _normal(v_key, (rows[1],), dtype),
+      normal(w_key, (rows[0],), dtype),
+      s.q_norm * normal(v_key, (rows[1],), dtype),
     )
 
   def components(params, heads, x1, directions):
@@ -115,7 +112,7 @@ def _general(s: Setting, rows, dims, dtype) -> Net:
   num_hidden, dim = sum(rows), s.dim
 
   def init(key):
-    return _normal(key, (num_hidden, 2 * dim), dtype)
+    return normal(key, (num_hidden, 2 * dim), dtype)
 
   def heads(key):
     # Half a block's head: all m units are one block of 2 (m / 2).
@@ -124,7 +121,7 @@ def _general(s: Setting, rows, dims, dtype) -> Net:
 
   def noise(key):
     # One Xi for both components of x: |z| = q_norm is not told apart.
-    return _normal(key, (num_hidden,), dtype)
+    return normal(key, (num_hidden,), dtype)
 
   def components(params, heads, x1, directions):
     r = models.two_layer(heads, params[:, :dim], x1)
@@ -148,7 +145,7 @@ def _conv(s: Setting, rows, dims, dtype) -> Net:
   channels = num_hidden // k
 
   def init(key):
-    return _normal(key, (channels, s.dim), dtype)
+    return normal(key, (channels, s.dim), dtype)
 
   def heads(key):
     out = convolution.sample_heads(key, num_hidden=num_hidden, num_strides=k)
@@ -157,7 +154,7 @@ def _conv(s: Setting, rows, dims, dtype) -> Net:
   def noise(key):
     # Deviation: q_norm times as large where x2 is seen, as in the split net.
     scale = jnp.ones((k + 1, 1), dtype).at[k].set(s.q_norm)
-    return scale * _normal(key, (k + 1, channels), dtype)
+    return scale * normal(key, (k + 1, channels), dtype)
 
   def components(params, heads, x1, directions):
     patches = convolution.patches_of_x1(x1, k)
