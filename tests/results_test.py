@@ -252,6 +252,12 @@ class OrderOfImagesTest(absltest.TestCase):
     for fraction in learning.FRACTIONS:
       noisy = self.easy_first("small_noise", fraction, own=False)
       self.assertNotIn(1, noisy)
+    large = [
+      self.easy_first("large", fraction, own=False).count(1)
+      for fraction in learning.FRACTIONS
+    ]
+    self.assertEqual(large, [0, 1, 1])
+    self.assertEqual(self.easy_first("small", 0.5, own=False).count(1), 0)
 
 
 class DefaultTest(parameterized.TestCase):
