@@ -161,7 +161,7 @@ def _unknown_field(error: Exception, argv: list[str]) -> str:
   # "'dimm'", and on a second line the nearest name where there is one.
   name, *hint = str(*inner.args[:1]).splitlines() or [""]
   for word in overrides:
-    if name.strip("'") in word.split("."):
+    if name.strip("'") in re.split(r"[.\[\]]+", word):
       return f"Unknown field in {word}: {' '.join(hint) or 'see the config.'}"
   # What ml_collections says of names that are none is not for users.
   if traceback.extract_tb(error.__traceback__)[-1].filename == PATHS:

@@ -31,6 +31,9 @@ def normal(key: Array, shape: tuple[int, ...], dtype) -> Array:
     shape: of the result.
     dtype: of the result; single or double precision is drawn here, any other
       by JAX.
+
+  Returns:
+    [*shape].
   """
   dtype = np.dtype(dtype)
   if dtype not in _UNIFORM or int(np.prod(shape)) >= MAX_SIZE:

@@ -110,8 +110,11 @@ def _cell(
     elements.paragraphs([*sentences, view.remark(runs)])
     + elements.table(table, caption=EVERY_CELL)
     + "".join(elements.table(other, level="h3") for other in others)
-    + _figures(runs, view.draw, folder)
-    + _figures(runs, lambda runs: figures_branches.draw(runs, track), folder)
+    + _figures(
+      runs,
+      lambda runs: [*view.draw(runs), *figures_branches.draw(runs, track)],
+      folder,
+    )
     + lemmas
     + view.details(runs)
   )

@@ -4,6 +4,7 @@ from unittest import mock
 
 import jax
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from lro_jax.bench import hlo, programs, seeds, whole
@@ -65,6 +66,7 @@ class ProgramsTest(absltest.TestCase):
     self.assertAlmostEqual(got["parts"]["steps"], 29e-4)
 
 
+@pytest.mark.slow
 class SeedsTest(absltest.TestCase):
   def test_seeds_in_one_program_move_as_each_by_itself(self):
     tasks = [

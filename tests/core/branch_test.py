@@ -7,6 +7,7 @@ import tempfile
 
 import jax
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
@@ -168,6 +169,7 @@ class SameTest(parameterized.TestCase):
         (whole / metrics.METRICS).read_bytes(),
       )
 
+  @pytest.mark.slow
   def test_a_branch_of_a_branch(self):
     first = folder()
     cfg = branched("network", step=20, **annealed("network"))

@@ -108,6 +108,7 @@ class FullDiskTest(DiskTestCase):
     self.workdir.mkdir()
     self.assertEqual(resumed, self.anywhere(*never))
 
+  @pytest.mark.slow
   def test_full_while_saving(self):
     # Room for the rows and one checkpoint of some 60 KiB, not for a second.
     done = self.run_on(f"mount -t tmpfs -o size=250k none {self.workdir}")

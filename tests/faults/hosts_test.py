@@ -87,18 +87,32 @@ class TwoHostsTest(HostsTestCase):
     self.assertLess(largest, 1e-4)
     self.figure(f"{name}: two hosts differ from one by {largest:.1e} at most")
 
-  def test_one_dies_and_the_other_says_so_and_both_continue(self):
+  def test_one_dies_and_the_other_says_so(self):
     self.check_death(1)
 
   @pytest.mark.slow
+  def test_and_both_continue(self):
+    self.check_continues(1)
+
+  @pytest.mark.slow
   def test_the_first_dies_too(self):
-    self.check_death(0)
+    self.check_continues(0)
+
+  def check_continues(self, which):
+    """One host is killed, and both go on together."""
+    small = small_runs.NETWORK
+    whole = self.zygote.scratch / "whole"
+    self.both(small.arguments, whole)
+    cut = self.check_death(which)
+    self.both(small.arguments, cut)
+    self.assertEqual(*(processes.facts(w / small.folder) for w in (whole, cut)))
+    record = metrics.read_json(cut / small.folder / metrics.RUN)
+    self.assertEqual(record["resumed"], 1)
 
   def check_death(self, which):
-    """One host is killed, the other says so, and both go on together."""
+    """One host is killed, and the other says so; the workdir."""
     small = small_runs.NETWORK
-    whole, cut = self.zygote.scratch / "whole", self.zygote.scratch / "cut"
-    self.both(small.arguments, whole)
+    cut = self.zygote.scratch / "cut"
     pair = self.start(small.arguments, cut)
     processes.wait_until(
       lambda: len(processes.saved(cut / small.folder)) > 1, pair[0]
@@ -112,13 +126,10 @@ class TwoHostsTest(HostsTestCase):
     self.assertNotIn("Traceback", other.output)
     # The coordinator looks once in a timeout, and JAX has its own patience.
     self.assertLess(waited, 6 * TIMEOUT)
-    self.both(small.arguments, cut)
-    self.assertEqual(*(processes.facts(w / small.folder) for w in (whole, cut)))
-    record = metrics.read_json(cut / small.folder / metrics.RUN)
-    self.assertEqual(record["resumed"], 1)
     self.figure(
       f"host {which} died: the other ended {waited:.0f} s later, and says why"
     )
+    return cut
 
   @pytest.mark.slow
   def test_a_signal_to_one_ends_both_at_the_same_step(self):
