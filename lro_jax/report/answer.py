@@ -225,6 +225,19 @@ def evidence(
   return f"This rests on {'; '.join(parts)}."
 
 
+def _between_own(compared: Compared, arms: list[str]) -> Compared:
+  """The same number, but of arms that there are: the first and the last."""
+  if {compared.arm, compared.than} & {*arms} or len(arms) < 2:
+    return compared
+  one, other = arms[0], arms[-1]
+  return compared._replace(
+    arm=one,
+    than=other,
+    more=f"{one} has the larger one",
+    less=f"{one} has the smaller one",
+  )
+
+
 def sentences(
   experiment: Experiment,
   rows: list[dict[str, Any]],
@@ -236,12 +249,14 @@ def sentences(
   Args:
     experiment: a loaded workdir.
     rows: its tidy rows.
-    compared: of its track.
+    compared: of its track; of an experiment with other arms the first and the
+      last are compared.
     claims: see `evidence`.
   """
   cells: dict[str, list[RunLog]] = {}
   for run in experiment.runs:
     cells.setdefault(run.cell, []).append(run)
+  compared = _between_own(compared, experiment.record["arms"])
   return [
     order(cells, experiment.record["track"]),
     difference(cells, rows, compared),

@@ -128,6 +128,19 @@ class AnswerTest(parameterized.TestCase):
     (other,) = {"large", "small"} - {there}
     self.assertIn(f"no run of the arm {other}", third)
 
+  def test_arms_of_ones_own_are_compared_the_first_with_the_last(self):
+    fake.write_workdir(self.workdir, p_only={"large": 0.1, "small": 0.2})
+    experiment = collect.load(self.workdir)
+    names = {"large": "early", "small": "late"}
+    experiment = experiment._replace(
+      record=experiment.record | {"arms": list(names.values())},
+      runs=[run._replace(arm=names[run.arm]) for run in experiment.runs],
+    )
+    found = answer.sentences(experiment, collect.tidy(experiment), THEORY)
+    self.assertIn("early minus late is -10.00 points", found[1])
+    self.assertIn("early has the smaller one", found[1])
+    self.assertNotIn("no run of the arm", found[2])
+
   def test_runs_under_way_and_diverged_seeds_are_counted(self):
     fake.write_workdir(self.workdir)
     ends = {str(s): fake.seed_end(anneal=5, stop=9) for s in fake.SEEDS}
