@@ -106,15 +106,17 @@ def _cell(
   lemmas, of_lemmas = _lemmas(runs, folder)
   # The last state of a run under way is no end.
   sentences = view.answer(rows, [run for run in runs if run.is_done])
+  branches = ""
+  if any(figures_branches.begins_at(run) for run in runs):
+    branches = _figures(
+      runs, lambda runs: figures_branches.draw(runs, track), folder
+    )
   body = (
     elements.paragraphs([*sentences, view.remark(runs)])
     + elements.table(table, caption=EVERY_CELL)
     + "".join(elements.table(other, level="h3") for other in others)
-    + _figures(
-      runs,
-      lambda runs: [*view.draw(runs), *figures_branches.draw(runs, track)],
-      folder,
-    )
+    + _figures(runs, view.draw, folder)
+    + branches
     + lemmas
     + view.details(runs)
   )
