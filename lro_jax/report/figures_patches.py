@@ -16,6 +16,9 @@ from lro_jax.report.collect import RunLog
 PATCHES = "patches.npz"
 # More classes than this do not fit the width of a page.
 MOST_CLASSES = 10
+CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
+# Of pictures of one channel; of others it is not read.
+SHOWN = {"interpolation": "nearest", "cmap": "gray"}
 
 
 def read(runs: list[RunLog]) -> dict[str, np.ndarray] | None:
@@ -57,11 +60,12 @@ def clipped(pixels: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _pixels(image: str, shown: np.ndarray) -> drawn.Rows:
-  """A picture as rows, [h, w, 3]: a channel's line each, columns from 0."""
+  """A picture as rows, [h, w, ch]: a channel's line each, columns from 0."""
+  names = CHANNELS.get(shown.shape[-1]) or map(str, range(shown.shape[-1]))
   return [
     {"image": image, "channel": channel, "row": str(row)}
     | {str(x): value for x, value in enumerate(line)}
-    for c, channel in enumerate(("red", "green", "blue"))
+    for c, channel in enumerate(names)
     for row, line in enumerate(shown[..., c])
   ]
 
@@ -94,7 +98,7 @@ def figure_4(runs: list[RunLog]) -> figures.Figure | None:
     for j, kind in enumerate(kinds):
       ax = axes[i, j]
       rows += _pixels(f"{i}: class {label}, {kind}", images[i, j])
-      ax.imshow(images[i, j], interpolation="nearest")
+      ax.imshow(images[i, j], vmin=0, vmax=255, **SHOWN)
       _bare(ax)
       if i == 0:
         ax.set_title(kind.replace(", ", ",\n"), fontsize=8)
@@ -129,12 +133,12 @@ def bank(runs: list[RunLog]) -> figures.Figure | None:
   )
   rows: drawn.Rows = []
   for c, ax in enumerate(axes[0]):
-    ax.imshow(top[c], interpolation="nearest")
+    ax.imshow(top[c], vmin=0, vmax=255, **SHOWN)
     ax.set_title("z" if c == 0 else f"class {c - 1}", fontsize=8)
     rows += _pixels("z" if c == 0 else f"z + zeta, class {c - 1}", top[c])
   axes[1, 0].set_visible(False)
   for c, ax in enumerate(axes[1, 1:]):
-    ax.imshow(0.5 + 0.5 * zeta[c] / reach, interpolation="nearest")
+    ax.imshow(0.5 + 0.5 * zeta[c] / reach, vmin=0, vmax=1, **SHOWN)
     rows += _pixels(f"zeta, class {c}", zeta[c])
   for ax in axes.flat:
     _bare(ax)

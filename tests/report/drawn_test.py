@@ -117,20 +117,28 @@ class OthersTest(parameterized.TestCase):
     folder = self.enterContext(tempfile.TemporaryDirectory())
     self.workdir = pathlib.Path(folder)
 
-  def test_pictures_are_their_pixels(self):
+  @parameterized.parameters(3, 1)
+  def test_pictures_are_their_pixels(self, channels):
     runs = fake_vision.write_workdir(self.workdir).runs
-    made = fake_vision.bank()
+    made = {
+      name: array[..., :channels]
+      if name in ("z", "zeta", "mean", "std", "figure_4")
+      else array
+      for name, array in fake_vision.bank().items()
+    }
+    for run in runs:
+      np.savez(run.folder / "patches.npz", **made)
     pixels = np.clip(np.rint(made["figure_4"]), 0, 255)
     rows = parsed(figures_patches.figure_4(runs).csv)
     table = [[float(row[str(x)]) for x in range(32)] for row in rows]
-    shown = np.reshape(table, (*pixels.shape[:2], 3, 32, 32))
+    shown = np.reshape(table, (*pixels.shape[:2], channels, 32, 32))
     np.testing.assert_array_equal(np.moveaxis(shown, 2, -1), pixels)
     alone = [
       [float(row[str(x)]) for x in range(7)]
       for row in parsed(figures_patches.bank(runs).csv)
       if row["image"].startswith("zeta")
     ]
-    shown = np.moveaxis(np.reshape(alone, (10, 3, 7, 7)), 1, -1)
+    shown = np.moveaxis(np.reshape(alone, (10, channels, 7, 7)), 1, -1)
     np.testing.assert_allclose(shown, made["zeta"], rtol=1e-5, atol=1e-9)
 
   def test_the_order_has_every_step_of_its_entries(self):
