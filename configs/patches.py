@@ -11,8 +11,7 @@ Presets, after a colon (`--config=configs/patches.py:cpu`):
             arms, 60 epochs of WRN-16-10; for a GPU or TPU
   paper     as the paper's text has it; main's --diff=authors,paper lists where
             the two differ
-  cpu       a reduced net and 10,000 images: the order of learning inverts in
-            minutes on two cores; 3 seeds
+  cpu       a reduced net and 10,000 images, for two cores; 3 seeds
   smoke     seconds, on synthetic images, to test the machinery
 """
 

@@ -11,6 +11,7 @@ from configs import common
 from lro_jax.core import branch, metrics
 from lro_jax.core.schema import ConfigDict, UserError, shown
 from lro_jax.plans import track_of
+from lro_jax.report import collect
 
 CONTINUED, ANNEALED = "continued", "annealed"
 
@@ -26,12 +27,14 @@ def experiment(text: str) -> ConfigDict:
     A config whose base is the run's own.
 
   Raises:
-    UserError: the text is written otherwise, or there is no such run.
+    UserError: the text is written otherwise, there is no such run, or it had
+      annealed by then.
   """
   run, _, steps = text.rpartition("@")
   names = [f"{run}@{step}" for step in steps.split(",")] if run else [text]
   at = {name: branch.split(name)[1] for name in names}
   base = _config_of(pathlib.Path(run))
+  _refuse_annealed(pathlib.Path(run), max(at.values()))
   out = common.base(base.name, base.track)
   out.update(base)
   out.name = f"{base.name}_branch"
@@ -63,6 +66,17 @@ def _config_of(run: pathlib.Path) -> ConfigDict:
   base = read[0]
   base["seeds"] = tuple(sorted(s for one in read for s in one["seeds"]))
   return ConfigDict(base)
+
+
+def _refuse_annealed(run: pathlib.Path, last: int) -> None:
+  """Refuses steps at which the run had annealed already."""
+  for path in run.glob(f"**/{metrics.METRICS}"):
+    for row in metrics.read_metrics(path):
+      if row["event"] == collect.ANNEAL and row["step"] < last:
+        raise UserError(
+          f"Got branches up to step {last}, but {path.parent} had annealed at"
+          f" step {row['step']} (seed {row['seed']}): branch where it had not."
+        )
 
 
 def _with_tuples(value):

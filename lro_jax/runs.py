@@ -132,8 +132,13 @@ def _check_branches(
   chosen: list[Run], where: dict[str, pathlib.Path], track
 ) -> None:
   for run in chosen:
-    # One that has states of its own needs its origin no more.
-    if run.config.branch_from and not checkpoint.steps_saved(where[run.name]):
+    # One that is done, or has states of its own, needs its origin no more.
+    own = where[run.name]
+    if (
+      run.config.branch_from
+      and not folders.is_done(own)
+      and not checkpoint.steps_saved(own)
+    ):
       branch.check(
         run.config,
         track.schedule_fields(run.config),

@@ -228,6 +228,8 @@ def _unlike(setting: Setting, saved: Json, cell: Json) -> list[str]:
     for name, found, field, value in needs
     if found.get(field) != value
   ]
+  if any(own.get("branch_from") for own in (config, *arms.values())):
+    out.append("a branch of another run")
   data = saved.get("dataset") or ""
   if setting.original and "JPEG" in data:
     out.append("a JPEG copy of the images")

@@ -93,6 +93,8 @@ def _panel(ax, metric, look, branches, ended) -> None:
       alpha=0.5,
       **look._asdict(),
     )
+  if not ends:
+    return
   steps = sorted(set.intersection(*(set(found) for found in ends.values())))
   means = [np.mean([found[at] for found in ends.values()]) for at in steps]
   drawn.line(
@@ -109,7 +111,15 @@ def _panel(ax, metric, look, branches, ended) -> None:
   for run, dashes in zip(
     others, (figures.DASHED, figures.DOTTED) * len(others), strict=False
   ):
-    last = [run.curve(metric, seed)[1][-1] for seed in run.seeds]
+    last = [
+      values[-1]
+      for seed in run.seeds
+      if seed not in measures.left_out(run)
+      for _, values in [run.curve(metric, seed)]
+      if len(values)
+    ]
+    if not last:
+      continue
     drawn.level(
       ax,
       float(np.mean(last)),
@@ -119,4 +129,5 @@ def _panel(ax, metric, look, branches, ended) -> None:
       ls=dashes,
       label=run.arm,
     )
-  ax.legend()
+  if ax.lines:
+    ax.legend()

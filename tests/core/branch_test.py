@@ -1,6 +1,7 @@
 """Branches: what a run would have been, to the bit; and what is refused."""
 
 import functools
+import json
 import pathlib
 import shutil
 import tempfile
@@ -298,6 +299,17 @@ class ExperimentTest(absltest.TestCase):
         branch.Origin(where / f"seed_{run.seed}", IMAGE_STEP),
       )
     self.assertEqual(runs[0].config.optim.anneal_at, ("4 steps",))
+
+  def test_a_run_that_had_annealed_by_then(self):
+    where = folder()
+    shutil.copytree(parent("network")[0], where)
+    row = {"step": 30, "seed": 0, "event": "anneal"}
+    with (where / metrics.METRICS).open("a") as file:
+      file.write(json.dumps(row) + "\n")
+    branching.experiment(f"{where}@20")
+    testing.refusal(
+      self, lambda: branching.experiment(f"{where}@20,40"), "step 30", "seed 0"
+    )
 
   def test_what_has_nothing_to_anneal(self):
     where = folder()

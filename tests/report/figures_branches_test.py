@@ -65,6 +65,12 @@ class BranchesTest(absltest.TestCase):
     levels = [row[f"{P}, continued"] for row in rows if not row.get(P)]
     self.assertIn("0.1005", levels)
 
+  def test_where_every_seed_diverged_there_is_a_figure_without_a_curve(self):
+    run = branch("annealed_10", 10)
+    ends = {str(s): fake.seed_end("diverged") for s in (0, 1)}
+    rows = drawn(run._replace(record=run.record | {"seeds": ends}))
+    self.assertEmpty(rows)
+
   def test_what_is_no_branch_or_anneals_elsewhere_makes_no_curve(self):
     self.assertIsNone(drawn(branch("large", 10, begins=False)))
     self.assertIsNone(drawn(branch("continued", 10, anneals=False)))
