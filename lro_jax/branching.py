@@ -38,6 +38,8 @@ def experiment(text: str) -> ConfigDict:
   out = common.base(base.name, base.track)
   out.update(base)
   out.name = f"{base.name}_branch"
+  # Its sizes are shrunk already; that they are stands in its workdir alone.
+  out.smoke = _is_smoke(pathlib.Path(run))
   arms = {CONTINUED: {"branch_from": min(names, key=at.get)}}
   annealed_at = track_of(base).annealed_at
   # Arms are kept by name: as many digits keep the steps in their order.
@@ -66,6 +68,15 @@ def _config_of(run: pathlib.Path) -> ConfigDict:
   base = read[0]
   base["seeds"] = tuple(sorted(s for one in read for s in one["seeds"]))
   return ConfigDict(base)
+
+
+def _is_smoke(run: pathlib.Path) -> bool:
+  """Whether a run, or the runs of its seeds, is of a smoke experiment."""
+  for workdir in run.resolve().parents[1:3]:
+    path = workdir / "experiment.json"
+    if path.exists():
+      return bool(metrics.read_json(path)["smoke"])
+  return False
 
 
 def _refuse_annealed(run: pathlib.Path, last: int) -> None:

@@ -300,6 +300,14 @@ class ExperimentTest(absltest.TestCase):
       )
     self.assertEqual(runs[0].config.optim.anneal_at, ("4 steps",))
 
+  def test_branches_of_a_smoke_run_are_one(self):
+    workdir = pathlib.Path(tempfile.mkdtemp())
+    where = workdir / "large" / "base"
+    metrics.write_json(where / metrics.CONFIG, of_engine("network").to_dict())
+    for smoke in (True, False):
+      metrics.write_json(workdir / "experiment.json", {"smoke": smoke})
+      self.assertEqual(branching.experiment(f"{where}@20").smoke, smoke)
+
   def test_a_run_that_had_annealed_by_then(self):
     where = folder()
     shutil.copytree(parent("network")[0], where)
