@@ -9,12 +9,14 @@ import fnmatch
 import math
 import os
 import pathlib
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
 from absl import logging
+from jax.experimental.compilation_cache import compilation_cache
 
 from lro_jax import record as record_lib
 from lro_jax.core import (
@@ -32,6 +34,8 @@ from lro_jax.core.progress import Progress, clock
 from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.plans import plan, track_of, without_infeasible
 from lro_jax.report import page
+
+CACHE = "jax_compilation_cache_dir"
 
 # So many cells are described whole, the others in one line; run.json has all.
 FULL_REPORTS = 2
@@ -110,7 +114,8 @@ def run_all(
       )
     for reason in infeasible.values():
       logging.warning("Left out, the rest runs: %s", reason)
-    ended = _run_chosen(todo, where, devices, track, watch)
+    with _compiling_once():
+      ended = _run_chosen(todo, where, devices, track, watch)
     infeasible |= ended.infeasible
 
   # The others need not wait for the page, which may take a while.
@@ -226,6 +231,25 @@ def _take(
     return folders.holder(folder)
   folders.claim(folder, run.config)
   return "" if folders.is_done(folder) else True
+
+
+@contextlib.contextmanager
+def _compiling_once() -> Iterator[None]:
+  """Runs inside that are the same program compile it once: seeds, arms.
+
+  Kept by JAX in a folder that goes with the process, unless it has one already
+  (`core.cli.cache_flag`).
+  """
+  if jax.config.jax_compilation_cache_dir:
+    yield
+    return
+  with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    jax.config.update(CACHE, folder)
+    try:
+      yield
+    finally:
+      jax.config.update(CACHE, None)
+      compilation_cache.reset_cache()
 
 
 @contextlib.contextmanager

@@ -88,7 +88,7 @@ def run(
   # Orbax logs a paragraph per checkpoint at this level, JAX a line for each
   # kind of accelerator that is not there.
   logging.get_absl_handler().addFilter(
-    lambda r: not re.search("orbax|xla_bridge", r.pathname)
+    lambda r: not re.search("orbax|xla_bridge|compilation_cache", r.pathname)
   )
   parse = functools.partial(
     parse_flags, required=required, example=example, instead=instead

@@ -36,6 +36,11 @@ class AnnealOnLossState(NamedTuple):
   threshold: Array
 
 
+def _is_number(x) -> bool:
+  """Whether it is known already; an array may be a compiled program's."""
+  return isinstance(x, (int, float))
+
+
 def _zero() -> Array:
   return jnp.zeros((), jnp.int32)
 
@@ -75,9 +80,14 @@ def add_gaussian_noise(
     draw_key = prng.step_key(state.key, state.count)
     leaves, treedef = jax.tree.flatten(updates)
     keys = jax.random.split(draw_key, len(leaves))
+    # Where two use a draw (the weights, their noise part) a compiler would
+    # rather make half of it twice.
+    draws = jax.lax.optimization_barrier(
+      [normal(k, g.shape, g.dtype) for k, g in zip(keys, leaves, strict=True)]
+    )
     noisy = [
-      g + jnp.asarray(level, g.dtype) * normal(k, g.shape, g.dtype)
-      for g, k in zip(leaves, keys, strict=True)
+      g + jnp.asarray(level, g.dtype) * draw
+      for g, draw in zip(leaves, draws, strict=True)
     ]
     return treedef.unflatten(noisy), state._replace(count=count)
 
@@ -85,7 +95,10 @@ def add_gaussian_noise(
 
 
 def anneal_on_loss(
-  threshold: float | Array, factor: float, *, latest: int | None = None
+  threshold: float | Array,
+  factor: float | Array,
+  *,
+  latest: int | Array | None = None,
 ) -> optax.GradientTransformationExtraArgs:
   """Scales updates by `factor` from the first loss <= `threshold` on.
 
@@ -96,8 +109,10 @@ def anneal_on_loss(
   Args:
     threshold: loss at which to anneal, []; -inf never anneals. Kept in the
       state, so that every seed may have its own.
-    factor: annealed rate over initial rate, in (0, 1].
-    latest: update at which the latch closes whatever the loss, or None.
+    factor: annealed rate over initial rate, in (0, 1]; an array [], which a
+      compiled program may be given, is not checked.
+    latest: update at which the latch closes whatever the loss, or None; or an
+      array [], int32.
 
   Returns:
     The transform; its `update` needs the keyword `value`, the loss [] before
@@ -106,7 +121,7 @@ def anneal_on_loss(
   Raises:
     UserError: `factor` is not in (0, 1].
   """
-  if not 0 < factor <= 1:
+  if _is_number(factor) and not 0 < factor <= 1:
     raise UserError(
       f"Got anneal factor {factor}: it must be in (0, 1], the annealed rate"
       " over the initial one."
@@ -137,15 +152,15 @@ def anneal_on_loss(
 
 def make(
   *,
-  learning_rate: float | optax.Schedule,
+  learning_rate: float | Array | optax.Schedule,
   weight_decay: float = 0.0,
   noise_std: float | optax.Schedule = 0.0,
   noise_key: Array,
   momentum: float = 0.0,
   nesterov: bool = False,
   anneal_threshold: float | Array = -jnp.inf,
-  anneal_factor: float = 1.0,
-  anneal_latest: int | None = None,
+  anneal_factor: float | Array = 1.0,
+  anneal_latest: int | Array | None = None,
 ) -> optax.GradientTransformationExtraArgs:
   """The whole optimiser as one optax chain.
 
@@ -153,7 +168,7 @@ def make(
   it), momentum, annealing, learning rate.
 
   Args:
-    learning_rate: gamma, or a schedule of it.
+    learning_rate: gamma, or a schedule of it; an array [] is not checked.
     weight_decay: lambda; gamma * lambda must stay below 1.
     noise_std: tau_xi per entry, or a schedule of it.
     noise_key: key of the GRAD_NOISE stream, [].
@@ -169,7 +184,7 @@ def make(
   Raises:
     UserError: learning_rate * weight_decay >= 1, or a bad noise or factor.
   """
-  if not callable(learning_rate) and learning_rate * weight_decay >= 1:
+  if _is_number(learning_rate) and learning_rate * weight_decay >= 1:
     raise UserError(
       f"Got learning_rate {learning_rate} and weight_decay {weight_decay}:"
       " their product must be below 1, or one update flips the sign of every"
@@ -220,40 +235,50 @@ class Seen(NamedTuple):
   sums: dict[str, Array]
 
 
-def gradient_step(
-  loss: Callable[..., tuple[Array, tuple[Tree, dict[str, Array]]]],
+def moved_by(
   tx: optax.GradientTransformationExtraArgs,
-  *,
-  stop_loss: float,
-  axis_name: str | None = None,
-  move: Callable[[TrainState, Seen], Moved] | None = None,
-) -> Callable[[TrainState, Data], tuple[TrainState, dict[str, Array]]]:
-  """The `step` of a gradient-trained Task.
-
-  The step sees the loss of the weights it starts from, and decides on it: to
-  anneal (inside `tx`), to stop, to give up. `core.steps` undoes the update of a
-  step that stops or gives up. Paper: Section 3, Algorithms 1 and 2.
+) -> Callable[[TrainState, Seen], Moved]:
+  """The update that a chain makes, for `gradient_step`; no probe. Ours.
 
   Args:
-    loss: (params, model_state, batch, step) -> (scalar, (model_state, sums)).
-      Scalar and sums are this device's share: over all devices they add up to
-      the mean loss.
     tx: chain from `make`.
-    stop_loss: loss at or below which training stops; -inf never stops.
-    axis_name: name of the device axis, None on one device.
-    move: (state before, what the step has seen) -> Moved, for a track that
-      carries a probe along; the chain's own update where None.
-
-  Returns:
-    (state, batch) -> (state, sums).
   """
 
-  def by_the_chain(state, seen):
+  def move(state, seen):
     updates, opt_state = tx.update(
       seen.grads, state.opt_state, state.params, value=seen.loss
     )
     params = optax.apply_updates(state.params, updates)
     return Moved(params, seen.model_state, opt_state, state.probe)
+
+  return move
+
+
+def gradient_step(
+  loss: Callable[..., tuple[Array, tuple[Tree, dict[str, Array]]]],
+  move: Callable[[TrainState, Seen], Moved],
+  *,
+  stop_loss: float,
+  axis_name: str | None = None,
+) -> Callable[[TrainState, Data], tuple[TrainState, dict[str, Array]]]:
+  """The `step` of a gradient-trained Task.
+
+  The step sees the loss of the weights it starts from, and decides on it: to
+  anneal (inside `move`), to stop, to give up. `core.steps` undoes the update of
+  a step that stops or gives up. Paper: Section 3, Algorithms 1 and 2.
+
+  Args:
+    loss: (params, model_state, batch, step) -> (scalar, (model_state, sums)).
+      Scalar and sums are this device's share: over all devices they add up to
+      the mean loss.
+    move: (state before, what the step has seen) -> Moved: `moved_by` a chain,
+      or of a track that carries a probe along.
+    stop_loss: loss at or below which training stops; -inf never stops.
+    axis_name: name of the device axis, None on one device.
+
+  Returns:
+    (state, batch) -> (state, sums).
+  """
 
   def step(state: TrainState, batch: Data):
     grad_fn = jax.value_and_grad(loss, has_aux=True)
@@ -264,7 +289,7 @@ def gradient_step(
       # Before the noise: every device then adds the same draw to the same sum.
       value, sums, grads = jax.lax.psum((value, sums, grads), axis_name)
     seen = Seen(batch, model_state, grads, value, sums)
-    moved = (move or by_the_chain)(state, seen)
+    moved = move(state, seen)
     finite = jnp.isfinite(value)
     return TrainState(
       step=state.step + 1,

@@ -260,7 +260,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
       events=task.events(state),
       step=state.step,
       over=is_over(state),
-      learning_rate=each_seed(task.learning_rate, len(seeds))(state),
+      learning_rate=each_seed(task.learning_rate, len(seeds))(state, eval_data),
       sums=carry.sums,
       num_steps=carry.num_steps,
     )

@@ -90,7 +90,8 @@ class Task(NamedTuple):
     marks: name -> step of what is known beforehand to happen then, as a rate
       that falls by schedule: the evaluation there, before the update, bears the
       name.
-    learning_rate: state -> rate of the next update, []; for messages.
+    learning_rate: (state, evaluation Data) -> rate of the next update, []; for
+      messages.
     x64: whether all of it is traced in double precision.
     device_loop: whether steps may run in a loop on the device. XLA's gradient
       convolutions are up to 100 times slower inside one on a CPU.
@@ -110,7 +111,7 @@ class Task(NamedTuple):
   events: Callable[[Tree], dict[str, Array]]
   measured: tuple[str, ...]
   marks: dict[str, int]
-  learning_rate: Callable[[Tree], Array]
+  learning_rate: Callable[[Tree, Data], Array]
   x64: bool
   device_loop: bool
   facts: dict[str, Any]

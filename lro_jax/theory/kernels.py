@@ -39,6 +39,7 @@ inputs: Q's three directions are no longer told apart.
 import math
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -50,6 +51,9 @@ from lro_jax.theory.settings import Setting, noise_std_after, unit_share
 
 # Absolute error allowed to the kernel's arcsine.
 TOLERANCE = 1e-8
+
+# Pairs of examples in one block of `off_diagonal`: 4 MiB.
+BLOCK_SIZE = 2**19
 
 
 class Kernel(NamedTuple):
@@ -201,23 +205,48 @@ def off_diagonal(
 ) -> Array:
   """Sum over j of |x_j| cos_ij k(rho cos_ij a_i) A_j, without |x_i|, [n]. Ours.
 
-  Horner in cos^2, pair by pair: one pass over the cosines.
+  Horner in cos^2, pair by pair, a block of j at a time, so that what is summed
+  stays in a cache whatever the number of examples.
 
   Args:
     kernel: the kernel.
-    cosines: cos(x_j, x_i), [n1, n], j first: the sum then runs along the slow
-      axis, which compiles to vector code.
+    cosines: cos(x_j, x_i), [n1, n], j first.
     norms: |x_j|, [n1].
     sums: A_k of the leading rates, [1 + num_odd, n1].
     log_a: log a_i, [n]; None without noise at this step.
   """
   b = kernel.off[:, None] * norms * sums[: kernel.num_odd + 1]
-  shrunk = cosines if log_a is None else cosines * jnp.exp(log_a)
-  square = shrunk * shrunk
-  odd = b[kernel.num_odd][:, None]
-  for k in range(kernel.num_odd - 1, 0, -1):
-    odd = odd * square + b[k][:, None]
-  return jnp.sum(cosines * (b[0][:, None] + shrunk * odd), axis=0)
+  shrink = None if log_a is None else jnp.exp(log_a)
+
+  def of(cosines, b):
+    shrunk = cosines if shrink is None else cosines * shrink
+    square = shrunk * shrunk
+    odd = b[kernel.num_odd][:, None]
+    for k in range(kernel.num_odd - 1, 0, -1):
+      odd = odd * square + b[k][:, None]
+    # Written down, then summed by a product: on a CPU that is three times as
+    # quick as one loop for both.
+    terms = jax.lax.optimization_barrier(
+      cosines * (b[0][:, None] + shrunk * odd)
+    )
+    return jnp.ones(terms.shape[0]) @ terms
+
+  num, n = cosines.shape
+  block = max(1, BLOCK_SIZE // n)
+  if num <= block:
+    return of(cosines, b)
+  left = num % block
+
+  def add(i, total):
+    begin = left + i * block
+    rows, columns = (
+      jax.lax.dynamic_slice_in_dim(x, begin, block, axis=axis)
+      for axis, x in enumerate((cosines, b))
+    )
+    return total + of(rows, columns)
+
+  first = of(cosines[:left], b[:, :left])
+  return jax.lax.fori_loop(0, num // block, add, first)
 
 
 def diagonal(

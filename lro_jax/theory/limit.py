@@ -92,7 +92,7 @@ def make(
     The Task, in double precision.
   """
   s = setting
-  inputs, num_p_only = limit_inputs.make(s, problem.train, problem.test)
+  inputs = limit_inputs.make(s, problem.train, problem.test)
   max_steps = to_steps(config.train.max, steps_per_epoch=1)
   kernel = kernels.make_kernel(
     s, limit_inputs.largest_cosine(inputs), max_steps
@@ -100,12 +100,11 @@ def make(
   num_p, num_rates = inputs.index.shape[-1], len(kernel.rates)
   chosen = instruments.choose(config.lemmas.measure, "limit", s.structure)
   carries = instruments.carried(chosen)
-  is_small = s.learning_rate <= s.small_learning_rate
 
   train = measure.train_data(problem)
-  threshold = settings.anneal_threshold(s, (train["m1"] == 0).mean(-1))
+  schedule = settings.schedule(s, (train["m1"] == 0).mean(-1))
   # One device: everything is shared, nothing is split.
-  shared = {"inputs": inputs, "threshold": threshold, "train": train}
+  shared = {"inputs": inputs, "schedule": schedule, "train": train}
   data = Data({}, shared)
   eval_data = Data({"train": train, "test": measure.test_data(problem)}, shared)
 
@@ -118,7 +117,7 @@ def make(
       sums_q=jnp.zeros((num_rates, 3)),
       noise_std=jnp.ones(()),
       probe=limit_probe.start(num_rates, num_p, carries),
-      threshold=data.shared["threshold"],
+      threshold=data.shared["schedule"].anneal_threshold,
       annealed_at=never,
       stopped_at=never,
       diverged_at=never,
@@ -127,7 +126,7 @@ def make(
   def without_noise(state, shared) -> tuple[ByGroup, Array, Array]:
     """r on M1 by group, r on every example [N], g at the directions [3]."""
     inputs = shared["inputs"]
-    r_p = limit_inputs.p_output(kernel, inputs, num_p_only, state.sums_p)
+    r_p = limit_inputs.p_output(kernel, inputs, state.sums_p)
     r = limit_inputs.on_all(inputs, r_p.whole, s.num_train)
     return r_p, r, kernels.q_directions_output(kernel, state.sums_q)
 
@@ -145,7 +144,7 @@ def make(
     log_q = kernels.log_shrink(
       ex["alpha"] * lengths[ex["direction"]], state.noise_std, level
     )
-    r_p = limit_inputs.p_output(kernel, inputs, num_p_only, state.sums_p, log_p)
+    r_p = limit_inputs.p_output(kernel, inputs, state.sums_p, log_p)
     r = limit_inputs.on_all(inputs, r_p.whole, s.num_train)
     g = kernels.q_noisy_output(
       kernel, state.sums_q, ex["alpha"], ex["direction"], log_q
@@ -157,24 +156,24 @@ def make(
     ex = data.shared["train"]
     return r + models.q_output(g_at, ex["alpha"], ex["direction"])
 
-  def rate_of(annealed_at):
-    factor = jnp.where(annealed_at == NOT_YET, 1.0, s.anneal_factor)
-    return s.learning_rate * factor
+  def rate_of(annealed_at, schedule):
+    factor = jnp.where(annealed_at == NOT_YET, 1.0, schedule.anneal_factor)
+    return schedule.learning_rate * factor
 
   def step(state, batch):
     shared, ex = batch.shared, batch.shared["train"]
-    inputs = shared["inputs"]
+    inputs, schedule = shared["inputs"], shared["schedule"]
     seen = see(state, shared)
     loss = models.logistic_loss(seen.f, ex["y"])
     value = jnp.sum(ex["weight"] * loss)
     anneals = value <= state.threshold
-    if s.anneal_step is not None:
-      anneals |= state.step >= s.anneal_step
+    anneals |= state.step >= schedule.anneal_latest
     annealed_at = latch(state.annealed_at, anneals, state.step)
-    rate = rate_of(annealed_at)
+    rate = rate_of(annealed_at, schedule)
     # Strides end on multiples of the stride: where the host looks in between
     # then cannot change the path.
     left = config.limit.stride - state.step % config.limit.stride
+    is_small = schedule.learning_rate <= s.small_learning_rate
     n = jnp.where(is_small | (annealed_at != NOT_YET), left, 1)
     n = jnp.minimum(n, max_steps - state.step)
     u = kernels.log_decorrelation(state.noise_std, n, rate, s)
@@ -206,31 +205,29 @@ def make(
       state.probe,
       move,
       kernel,
-      num_p_only,
+      inputs,
       r=seen.r_p,
       along_q=jnp.sum(force * seen.g),
       force_norm2=_force_norm2(
-        kernel, inputs, num_p_only, move, seen, rate_force_p, rate_force_q
+        kernel, inputs, move, seen, rate_force_p, rate_force_q
       ),
       rho=jnp.sum(ex["weight"] * slope * m2),
       loss_m2=jnp.sum(loss * m2) / jnp.sum(m2),
       step=state.step,
       stop_loss=s.stop_loss,
     )
-    if s.anneal_factor < 1 or s.act_noise:
-      probe = probe._replace(
-        anneal=limit_probe.advance_anneal(
-          state.probe,
-          move,
-          kernel,
-          inputs,
-          num_p_only,
-          sums_p=state.sums_p,
-          sums_q=state.sums_q,
-          annealed_at=annealed_at,
-          step=state.step,
-        )
+    probe = probe._replace(
+      anneal=limit_probe.advance_anneal(
+        state.probe,
+        move,
+        kernel,
+        inputs,
+        sums_p=state.sums_p,
+        sums_q=state.sums_q,
+        annealed_at=annealed_at,
+        step=state.step,
       )
+    )
     new = state._replace(
       step=state.step + n,
       sums_p=kernels.advance(kernel, state.sums_p, rate_force_p, **move.by),
@@ -246,11 +243,12 @@ def make(
   def evals(state: LimitState, data: Data) -> Measurements:
     _, r, g_at = without_noise(state, data.shared)
     ex = data.shared["train"]
+    rate = rate_of(state.annealed_at, data.shared["schedule"])
     values = {
       "signal_norm2/w": state.probe.norm2_w,
       "signal_norm2/v": state.probe.norm2_v,
       "noise_std/relative": state.noise_std,
-      "learning_rate": rate_of(state.annealed_at),
+      "learning_rate": rate,
     }
     f = r + models.q_output(g_at, ex["alpha"], ex["direction"])
     if chosen:
@@ -260,14 +258,13 @@ def make(
         data.shared["inputs"],
         ex,
         kernel,
-        num_p_only,
         s,
         f=f,
         r=r,
         g_at=g_at,
         step=state.step,
         annealed_at=state.annealed_at,
-        rate=rate_of(state.annealed_at),
+        rate=rate,
       )
       values |= instruments.measure(chosen, reading, s)
     return measure.measurements(
@@ -302,7 +299,9 @@ def make(
     events=events,
     measured=("anneal", "stop", "diverge"),
     marks={},
-    learning_rate=lambda state: rate_of(state.annealed_at),
+    learning_rate=lambda state, data: rate_of(
+      state.annealed_at, data.shared["schedule"]
+    ),
     x64=True,
     device_loop=True,
     facts={
@@ -321,24 +320,22 @@ def _gathered(n, rate, weight_decay):
   return -jnp.expm1(n * jnp.log1p(-rate * weight_decay)) / weight_decay
 
 
-def _force_norm2(
-  kernel, inputs: Inputs, num_p_only, move, seen: Seen, rate_p, rate_q
-):
+def _force_norm2(kernel, inputs: Inputs, move, seen: Seen, rate_p, rate_q):
   """||G||^2 of W, of W from M2 alone, and of V: quadratic forms in the force.
 
   Under noise the examples' patterns are taken as independent. Those of one and
   the same step share their draw: neglected, a relative eta.
   """
-  k = num_p_only
+  force = inputs.by_group(move.force_p)
   if seen.log_p is None:
     at_one = jnp.sum(kernel.directions, axis=0)
-    from_m2 = move.force_p[k:] @ inputs.gram[k:]
-    gram_force = move.force_p[:k] @ inputs.gram[:k] + from_m2
-    of_m2 = from_m2[k:] @ move.force_p[k:]
+    seen_by = ByGroup(
+      *(f @ gram for f, gram in zip(force, inputs.gram, strict=True))
+    )
     of_v = move.force_q @ at_one @ move.force_q
-    return gram_force @ move.force_p, of_m2, of_v
-  seen_by = limit_inputs.p_output(kernel, inputs, k, rate_p, seen.log_p)
+  else:
+    seen_by = limit_inputs.p_output(kernel, inputs, rate_p, seen.log_p)
+    of_v = jnp.einsum("ki,kij,kj->", rate_q, kernel.directions, rate_q)
   of_w = seen_by.whole @ move.force_p
-  of_m2 = seen_by.m2[k:] @ move.force_p[k:]
-  of_v = jnp.einsum("ki,kij,kj->", rate_q, kernel.directions, rate_q)
+  of_m2 = inputs.by_group(seen_by.m2).m2 @ force.m2
   return of_w, of_m2, of_v

@@ -8,7 +8,8 @@ patches, whose running sums are the same for all.
 
 The examples of M1 come in two groups, those with only a P component first: so
 the sum over all of M1 is the sum over both, and Lemma 5.2's restriction to M2
-costs nothing. Letters: see `lro_jax.theory`.
+costs nothing. Matrices are kept by group: a step cuts nothing out of anything.
+Letters: see `lro_jax.theory`.
 """
 
 from typing import NamedTuple
@@ -23,28 +24,56 @@ from lro_jax.theory.kernels import Kernel
 from lro_jax.theory.settings import CONV, Setting, unit_share
 
 
+class ByGroup(NamedTuple):
+  """What the two groups of M1 have, or give.
+
+  Attributes:
+    p_only: the examples with only a P component; or what comes from them.
+    m2: those of M2.
+  """
+
+  p_only: Array
+  m2: Array
+
+  @property
+  def whole(self) -> Array:
+    """The sum of what both give. Lemma B.6 and Section 5 take it apart."""
+    return self.p_only + self.m2
+
+
 class Inputs(NamedTuple):
   """x1 of one seed, or of every seed with [s] in front.
 
   Attributes:
     index: where in the training set each of M1 is, N where it is padding, [n1].
-    cosines: between training patches, the diagonal set to 0, [P, n1, n1].
+    cosines: of a group's patches with all training patches, 0 with themselves,
+      [P, group, n1] each.
     norms: of training patches, [P, n1].
-    gram: <grad f_i, grad f_j> under equal patterns, [n1, n1].
+    gram: <grad f_i, grad f_j> under equal patterns, [group, n1] each.
     test_cosines: of training with test patches, [P, n1, n].
     test_norms: of test patches, [P, n].
   """
 
   index: Array
-  cosines: Array
+  cosines: ByGroup
   norms: Array
-  gram: Array
+  gram: ByGroup
   test_cosines: Array
   test_norms: Array
 
+  @property
+  def num_p_only(self) -> int:
+    """Size of the first group, the largest of any seed."""
+    return self.cosines.p_only.shape[-2]
 
-def make(setting: Setting, train: Examples, test: Examples):
-  """The inputs of every seed, and how many of them are P-only. Ours.
+  def by_group(self, on_m1: Array) -> ByGroup:
+    """Values on M1, [..., n1], of one group and of the other. Ours."""
+    k = self.num_p_only
+    return ByGroup(on_m1[..., :k], on_m1[..., k:])
+
+
+def make(setting: Setting, train: Examples, test: Examples) -> Inputs:
+  """The inputs of every seed. Ours.
 
   Args:
     setting: the run's numbers.
@@ -52,8 +81,7 @@ def make(setting: Setting, train: Examples, test: Examples):
     test: test draws, leaves [s, n, ...].
 
   Returns:
-    Inputs with [s] in front, NumPy; and n1's part that is the P-only group,
-    the largest of any seed.
+    Inputs with [s] in front, NumPy.
   """
   index, num_p_only = _grouped(in_m1(train), in_m2(train))
   padded = np.concatenate([train.x1, np.zeros_like(train.x1[:, :1])], axis=1)
@@ -67,66 +95,56 @@ def make(setting: Setting, train: Examples, test: Examples):
   here = np.arange(cosines.shape[-1])
   active[..., here, here] = share / 2
   cosines[..., here, here] = 0.0
-  inputs = Inputs(
+
+  def rows(x):
+    # Not views: what is put on a device need not be contiguous first.
+    cut = x[..., :num_p_only, :], x[..., num_p_only:, :]
+    return ByGroup(*(np.ascontiguousarray(part) for part in cut))
+
+  return Inputs(
     index=index,
-    cosines=cosines,
+    cosines=rows(cosines),
     norms=norms,
-    gram=np.sum(products * active, axis=1),
+    gram=rows(np.sum(products * active, axis=1)),
     test_cosines=np.einsum("spjd,spid->spji", unit_train, unit_test),
     test_norms=test_norms,
   )
-  return inputs, num_p_only
 
 
 def largest_cosine(inputs: Inputs) -> float:
   """Largest |cos| between two different x1, or patches of them. Ours."""
-  both = (inputs.cosines, inputs.test_cosines)
-  return float(max(np.abs(c).max() for c in both))
-
-
-class ByGroup(NamedTuple):
-  """r on the training x1, [n1], by where its signal comes from.
-
-  Attributes:
-    p_only: from the examples with only a P component.
-    m2: from those of M2.
-  """
-
-  p_only: Array
-  m2: Array
-
-  @property
-  def whole(self) -> Array:
-    """r, [n1]. Lemma B.6 and Section 5 take it apart."""
-    return self.p_only + self.m2
+  found = (*inputs.cosines, inputs.test_cosines)
+  return float(max(np.abs(c).max(initial=0.0) for c in found))
 
 
 def p_output(
   kernel: Kernel,
   inputs: Inputs,
-  num_p_only: int,
   sums: Array,
   log_a: Array | None = None,
 ) -> ByGroup:
-  """r_t on the training x1. Ours, from the formula of `theory.kernels`.
+  """r_t on the training x1, [n1] each, by where its signal comes from.
+
+  Ours, from the formula of `theory.kernels`.
 
   Args:
     kernel: the kernel.
     inputs: of one seed.
-    num_p_only: size of the first group.
     sums: A_k, [K, n1].
     log_a: log a of the x1, [n1], under noise (one patch only); else None.
   """
-  k, whole = num_p_only, slice(None)
+  by_group = inputs.by_group(sums[: kernel.num_odd + 1])
   parts = [0.0, 0.0]
-  for cosines, norms in zip(inputs.cosines, inputs.norms, strict=True):
-    same = norms * kernels.diagonal(kernel, norms, sums, log_a)
-    for i, group in enumerate((slice(k), slice(k, None))):
-      off = norms * kernels.off_diagonal(
-        kernel, cosines[group], norms[group], sums[whole, group], log_a
+  for patch, norms in enumerate(inputs.norms):
+    own = norms * kernels.diagonal(kernel, norms, sums, log_a)
+    # The diagonal belongs to an example's own group.
+    is_p_only = jnp.arange(norms.shape[0]) < inputs.num_p_only
+    owned = jnp.where(is_p_only, own, 0), jnp.where(is_p_only, 0, own)
+    for i, norms_of_group in enumerate(inputs.by_group(norms)):
+      off = kernels.off_diagonal(
+        kernel, inputs.cosines[i][patch], norms_of_group, by_group[i], log_a
       )
-      own = jnp.zeros_like(same).at[group].set(same[group])
-      parts[i] = parts[i] + off + own
+      parts[i] = parts[i] + norms * off + owned[i]
   return ByGroup(*parts)
 
 

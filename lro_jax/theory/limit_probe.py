@@ -130,7 +130,7 @@ def advance(
   probe: Probe,
   move: Move,
   kernel: Kernel,
-  num_p_only: int,
+  inputs: Inputs,
   *,
   r: ByGroup,
   along_q: Array,
@@ -146,7 +146,7 @@ def advance(
     probe: before.
     move: the step.
     kernel: the kernel.
-    num_p_only: size of the first group of M1.
+    inputs: of this seed.
     r: on M1 before the step.
     along_q: sum of F g over examples, [].
     force_norm2: ||G||^2 of W, of W from M2 alone, and of V, [] each.
@@ -156,8 +156,6 @@ def advance(
     stop_loss: eps2.
   """
   of_w, of_m2, of_v = force_norm2
-  p_only = slice(None, num_p_only)
-  in_m2 = move.force_p.at[p_only].set(0.0)
   counted = jnp.where(rho >= lemmas.LARGE_RHO, move.n, 0).astype(jnp.int32)
   out = probe._replace(
     norm2_w=moved_norm2(
@@ -168,7 +166,7 @@ def advance(
     m2_learned_at=latch(probe.m2_learned_at, loss_m2 <= stop_loss, step),
   )
   if probe.norm2_m2 is not None:
-    along = jnp.sum(in_m2 * r.m2)
+    along = inputs.by_group(move.force_p).m2 @ inputs.by_group(r.m2).m2
     out = out._replace(norm2_m2=moved_norm2(probe.norm2_m2, move, along, of_m2))
   if probe.from_start is not None:
     sums, since = probe.from_start
@@ -184,7 +182,6 @@ def advance_anneal(
   move: Move,
   kernel: Kernel,
   inputs: Inputs,
-  num_p_only: int,
   *,
   sums_p: Array,
   sums_q: Array,
@@ -200,7 +197,6 @@ def advance_anneal(
     move: the step.
     kernel: the kernel.
     inputs: of this seed.
-    num_p_only: size of its first group.
     sums_p: running sums before the step, [K, n1].
     sums_q: likewise, [K, 3].
     annealed_at: the latch, this step's decision included, [].
@@ -213,7 +209,7 @@ def advance_anneal(
     norm2 = norms[0] + norms[1]
     at = SinceAnneal(*sums, norm2, norm2, jnp.zeros(()))
     kept = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), at, kept)
-    h = limit_inputs.p_output(kernel, inputs, num_p_only, kept.sums_p).whole
+    h = limit_inputs.p_output(kernel, inputs, kept.sums_p).whole
     h_at = kernels.q_directions_output(kernel, kept.sums_q)
     gained = jnp.sum(move.force_p * h) + jnp.sum(move.force_q * h_at)
     fading = jnp.exp(-jnp.asarray(kernel.rates) * move.u)[:, None]

@@ -20,7 +20,6 @@ def read(
   inputs: Inputs,
   train: dict[str, Array],
   kernel: Kernel,
-  num_p_only: int,
   s: Setting,
   *,
   f: Array,
@@ -38,7 +37,6 @@ def read(
     inputs: of its seed.
     train: arrays of `measure.train_data`, [N].
     kernel: the kernel.
-    num_p_only: size of the first group of M1.
     s: the run's numbers.
     f: outputs without noise, [N].
     r: those on x1 alone, [N].
@@ -55,6 +53,8 @@ def read(
     force * train["alpha"], train["direction"]
   )
   at_one = jnp.sum(kernel.directions, axis=0)
+  by_group = zip(inputs.by_group(force_p), inputs.gram, strict=True)
+  of_w = sum(part @ gram for part, gram in by_group)
   return lemmas.Reading(
     step=step,
     annealed_at=annealed_at,
@@ -67,15 +67,15 @@ def read(
     r_loss_m1=measure.mean_loss(r, train, m1),
     g_at=g_at,
     rho=jnp.sum(train["weight"] * slope * m2),
-    grad_norm2=force_p @ inputs.gram @ force_p + force_q @ at_one @ force_q,
+    grad_norm2=of_w @ force_p + force_q @ at_one @ force_q,
     # Two directions at the angle 2 arctan r part arctan(r) 2 / pi of the rows.
     wedge_share=jnp.asarray(2 * jnp.arctan(s.r) / jnp.pi),
-    **_of_probe(probe, kernel, inputs, num_p_only, sums_p),
+    **_of_probe(probe, kernel, inputs, sums_p),
   )
 
 
 def _of_probe(
-  probe: Probe, kernel: Kernel, inputs: Inputs, num_p_only: int, sums_p: Array
+  probe: Probe, kernel: Kernel, inputs: Inputs, sums_p: Array
 ) -> dict[str, Array]:
   """Fields that the probe and the sums give; arguments as `read`."""
   out = {
@@ -84,13 +84,13 @@ def _of_probe(
     "large_rho_steps": probe.large_rho_steps,
     "m2_learned_at": probe.m2_learned_at,
   }
-  k = num_p_only
+  k = inputs.num_p_only
   if probe.norm2_m2 is not None:
     # Rate 0 of the sums is the plain decayed sum of forces, and the odd part of
     # the kernel is linear: r(x) - r(-x) = 2 <sum_j A_0j x_j, x> / 8 exactly.
     coefficients = kernel.off[0] * sums_p[0] * inputs.norms[0]
     only, rest = coefficients[:k], coefficients[k:]
-    cosines = inputs.cosines[0][:k, :k] + jnp.eye(k)
+    cosines = inputs.cosines.p_only[0, :, :k] + jnp.eye(k)
     beyond = 2 * inputs.test_norms[0] * (rest @ inputs.test_cosines[0][k:])
     out |= {
       "norm2_m2": probe.norm2_m2,
@@ -99,9 +99,9 @@ def _of_probe(
     }
   if probe.from_start is not None:
     # N_{U_0}(Wbar; x_k) of the P-only examples; their Gram matrix at rho = 1.
-    seen = limit_inputs.p_output(kernel, inputs, k, probe.from_start[0])
+    seen = limit_inputs.p_output(kernel, inputs, probe.from_start[0])
     out["rest2"] = lemmas.least_rest2(
-      inputs.gram[:k, :k], seen.whole[:k], probe.norm2_w
+      inputs.gram.p_only[:, :k], seen.whole[:k], probe.norm2_w
     )
   if probe.anneal is not None:
     kept = probe.anneal

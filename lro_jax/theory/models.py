@@ -16,6 +16,9 @@ import jax.numpy as jnp
 
 from lro_jax.core.task import Array
 
+# Products of up to so many rows and columns are written out.
+FEW = 4
+
 
 class Blocks(NamedTuple):
   """The first layer: W [m/2, d] and V [m/2, d] (d may be a basis' size)."""
@@ -33,6 +36,25 @@ def sample_head(key: Array, num_rows: int) -> Array:
   return signs / jnp.sqrt(2.0 * num_rows)
 
 
+def pre_activations(weights: Array, x: Array) -> Array:
+  """U x of every unit, [n, m]. Paper: (2.6).
+
+  Of a few inputs in a few columns, as Q's three directions in their plane, it
+  is written out: one pass over the units, forward and backward, where a matrix
+  product has nothing to block.
+
+  Args:
+    weights: U, [m, d].
+    x: inputs, [n, d].
+  """
+  if max(x.shape) > FEW:
+    return x @ weights.T
+  columns = weights.T
+  return jnp.stack(
+    [sum(a * u for a, u in zip(row, columns, strict=True)) for row in x]
+  )
+
+
 def two_layer(u: Array, weights: Array, x: Array) -> Array:
   """N_U(u, U; x) = u . relu(U x), [n]. Paper: (2.6) with A = U.
 
@@ -42,7 +64,7 @@ def two_layer(u: Array, weights: Array, x: Array) -> Array:
     x: inputs, [n, d].
   """
   chex.assert_rank([u, weights, x], [1, 2, 2])
-  return jax.nn.relu(x @ weights.T) @ u
+  return jax.nn.relu(pre_activations(weights, x)) @ u
 
 
 def two_layer_with_patterns_of(

@@ -107,9 +107,7 @@ def make(
   shared = cast(
     {
       "directions": directions,
-      "anneal_threshold": settings.anneal_threshold(
-        s, (train["m1"] == 0).mean(-1)
-      ),
+      "schedule": settings.schedule(s, (train["m1"] == 0).mean(-1)),
     }
   )
   data = Data(cast(train), shared)
@@ -124,19 +122,16 @@ def make(
   )
   eval_data = Data(cast({"train": train, "test": test}), eval_shared)
 
-  def chain(noise_key, threshold):
+  def chain(schedule, noise_key=None):
     return optim.make(
-      learning_rate=s.learning_rate,
+      learning_rate=schedule.learning_rate,
       weight_decay=s.weight_decay,
       noise_std=s.noise_std,
       noise_key=noise_key,
-      anneal_threshold=threshold,
-      anneal_factor=s.anneal_factor,
-      anneal_latest=s.anneal_step,
+      anneal_threshold=schedule.anneal_threshold,
+      anneal_factor=schedule.anneal_factor,
+      anneal_latest=schedule.anneal_latest,
     )
-
-  # Key and threshold live in the state; only `init` reads these arguments.
-  tx = chain(None, -np.inf)
 
   def init(root, data):
     key = prng.stream_key(root, Stream.INIT)
@@ -145,7 +140,6 @@ def make(
       lambda x: std * x, net.init(jax.random.fold_in(key, 0))
     )
     noise_key = prng.stream_key(root, Stream.GRAD_NOISE)
-    threshold = data.shared["anneal_threshold"]
     model_state = {
       "heads": net.heads(jax.random.fold_in(key, 1)),
       # Far from the small numbers that splitting the stream's key stands for.
@@ -160,21 +154,23 @@ def make(
       step=jnp.zeros((), jnp.int32),
       params=params,
       model_state=model_state,
-      opt_state=chain(noise_key, threshold).init(params),
+      opt_state=chain(data.shared["schedule"], noise_key).init(params),
       probe=network_probe.start(params, std, carries),
       stopped_at=jnp.full((), NOT_YET, jnp.int32),
       diverged_at=jnp.full((), NOT_YET, jnp.int32),
     )
 
-  def rate(opt_state):
+  def rate(opt_state, data):
+    schedule = data.shared["schedule"]
     annealed = optim.annealed_at(opt_state) != NOT_YET
-    factor = jnp.where(annealed, s.anneal_factor, 1.0)
-    return (s.learning_rate * factor).astype(dtype)
+    factor = jnp.where(annealed, schedule.anneal_factor, 1)
+    return (schedule.learning_rate * factor).astype(dtype)
 
   def move(before: TrainState, seen: optim.Seen) -> optim.Moved:
     old = before.probe
     params, noise_part, opt_state = decomposition.update_with_noise_part(
-      tx,
+      # The noise's key lives in the state.
+      chain(seen.batch.shared["schedule"]),
       before.opt_state,
       before.params,
       old.parts.noise,
@@ -183,7 +179,7 @@ def make(
     )
     annealed_at = optim.annealed_at(opt_state)
     # The rate this update was made with: the latch is already the new one.
-    gamma = rate(opt_state)
+    gamma = rate(opt_state, seen.batch)
     probe = network_probe.advance(
       before,
       seen,
@@ -220,7 +216,7 @@ def make(
     if s.structure == settings.GENERAL:
       f_test = net.output(state.params, heads, test, directions, None)
     values = network_reading.norms(state.params, state.probe) | {
-      "learning_rate": rate(state.opt_state)
+      "learning_rate": rate(state.opt_state, data)
     }
     if chosen:
       reading = network_reading.read(
@@ -234,7 +230,7 @@ def make(
         g_at=g_at,
         r_test=r_test,
         r_opposite=r_of(-test["x1"]),
-        rate=rate(state.opt_state),
+        rate=rate(state.opt_state, data),
         annealed_at=optim.annealed_at(state.opt_state),
         loss=loss,
         axis_name=axis_name,
@@ -259,10 +255,9 @@ def make(
     batches=lambda data, step: data,
     step=optim.gradient_step(
       loss,
-      tx,
+      move,
       stop_loss=s.stop_loss,
       axis_name=axis_name,
-      move=move,
     ),
     sums=("loss",),
     evals=evals,
@@ -276,7 +271,7 @@ def make(
     events=events,
     measured=("anneal", "stop", "diverge"),
     marks={},
-    learning_rate=lambda state: rate(state.opt_state),
+    learning_rate=lambda state, data: rate(state.opt_state, data),
     x64=dtype == np.float64,
     device_loop=True,
     facts={"instruments": instruments.as_facts(chosen)},

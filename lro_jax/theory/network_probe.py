@@ -149,7 +149,7 @@ def _gradient_of_m2(before: TrainState, batch: Data, noise) -> Array:
       ex["direction"],
     )
   else:
-    at = (directions @ params.v.T)[ex["direction"]]
+    at = models.pre_activations(params.v, directions)[ex["direction"]]
     g = jax.nn.relu(ex["alpha"][:, None] * at + noise.v) @ heads.v
   slope = jax.nn.sigmoid(-ex["y"] * (r_now + g))
   return pull(-ex["weight"] * ex["m2"] * ex["y"] * slope)[0]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lro_jax.core.schema import MAX_REAL, MAX_STEPS, ConfigDict, UserError
+from lro_jax.core.task import NOT_YET
 
 FREE, ASSUMPTION_3_3 = "free", "assumption_3_3"
 # Algorithms L-S and S of Section 3, and the mitigation of Section F.1.
@@ -284,6 +285,38 @@ def _noisy_steps(optim: ConfigDict, dim: int) -> int:
   # Never divided by what may be 0.
   product = optim.small_learning_rate * optim.anneal_excess
   return round(dim / product) if dim < MAX_STEPS * product else MAX_STEPS
+
+
+class Schedule(NamedTuple):
+  """An arm's rates, as data [s]: the arms of a cell are then one program.
+
+  Attributes:
+    learning_rate: rate before annealing.
+    anneal_factor: the rate after it over that.
+    anneal_threshold: loss at which to anneal.
+    anneal_latest: step at which to anneal whatever the loss, int32.
+  """
+
+  learning_rate: np.ndarray
+  anneal_factor: np.ndarray
+  anneal_threshold: np.ndarray
+  anneal_latest: np.ndarray
+
+
+def schedule(setting: Setting, q: np.ndarray) -> Schedule:
+  """When and how far every seed's rate falls. Algorithms 1 (L-S) and 2 (S).
+
+  Args:
+    setting: the run's numbers.
+    q: share of training examples without a P component, [s].
+  """
+  latest = NOT_YET if setting.anneal_step is None else setting.anneal_step
+  return Schedule(
+    learning_rate=np.full(q.shape, setting.learning_rate),
+    anneal_factor=np.full(q.shape, setting.anneal_factor),
+    anneal_threshold=anneal_threshold(setting, q),
+    anneal_latest=np.full(q.shape, latest, np.int32),
+  )
 
 
 def anneal_threshold(setting: Setting, q: np.ndarray) -> np.ndarray:

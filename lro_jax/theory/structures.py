@@ -103,7 +103,7 @@ def _split(s: Setting, rows, dims, dtype) -> Net:
     return r + jax.nn.relu(pre) @ heads.v
 
   def seen_of_q(params, directions):
-    return directions @ params.v.T
+    return models.pre_activations(params.v, directions)
 
   return Net(init, heads, noise, components, output, seen_of_q)
 

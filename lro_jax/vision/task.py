@@ -314,7 +314,7 @@ def _functions(config, setup, plan, groups) -> dict:
     "batches": lambda data, step: training.batch_at(setup, data, step),
     "step": optim.gradient_step(
       training.make_loss(setup),
-      chain(None),
+      optim.moved_by(chain(None)),
       stop_loss=-np.inf,
       axis_name=setup.axis_name,
     ),
@@ -323,5 +323,5 @@ def _functions(config, setup, plan, groups) -> dict:
     "outputs": outputs,
     "events": lambda state: {"diverge": state.diverged_at},
     "measured": (),
-    "learning_rate": lambda state: plan.learning_rate(state.step),
+    "learning_rate": lambda state, data: plan.learning_rate(state.step),
   }

@@ -33,7 +33,7 @@ class GradientStepTest(parameterized.TestCase):
       diverged_at=jnp.int32(NOT_YET),
     )
     step = jax.jit(
-      optim.gradient_step(loss, tx, stop_loss=stop_loss, move=move)
+      optim.gradient_step(loss, move or optim.moved_by(tx), stop_loss=stop_loss)
     )
     out, seen = [], []
     for value in losses:
@@ -100,11 +100,12 @@ class GradientStepTest(parameterized.TestCase):
     state = TrainState(
       jnp.int32(0), params, (), tx.init(params), (), latch, latch
     )
-    whole, whole_sums = optim.gradient_step(loss, tx, stop_loss=0.0)(
+    move = optim.moved_by(tx)
+    whole, whole_sums = optim.gradient_step(loss, move, stop_loss=0.0)(
       state, batch.reshape(-1)
     )
     split, sums = jax.vmap(
-      optim.gradient_step(loss, tx, stop_loss=0.0, axis_name="k"),
+      optim.gradient_step(loss, move, stop_loss=0.0, axis_name="k"),
       in_axes=(None, 0),
       axis_name="k",
     )(state, batch)

@@ -369,7 +369,8 @@ class ConvolutionTest(parameterized.TestCase):
 class GroupsTest(parameterized.TestCase):
   def test_p_only_come_first_and_every_example_of_m1_once(self):
     setting, problem = drawn(config(**{"seeds": SEEDS}))
-    inputs, num = limit_inputs.make(setting, problem.train, problem.test)
+    inputs = limit_inputs.make(setting, problem.train, problem.test)
+    num = inputs.num_p_only
     for i in range(len(SEEDS)):
       m1 = problem.train.x1[i].any(-1)
       m2 = problem.train.alpha[i] > 0

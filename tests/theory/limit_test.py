@@ -150,11 +150,10 @@ class DynamicsTest(parameterized.TestCase):
     kernel = kernels.make_kernel(
       setting, limit_inputs.largest_cosine(inputs), 40
     )
-    _, num_p_only = limit_inputs.make(setting, *self.examples)
 
     def of_seed(inputs, sums_p, sums_q):
       return (
-        limit_inputs.p_output(kernel, inputs, num_p_only, sums_p).whole,
+        limit_inputs.p_output(kernel, inputs, sums_p).whole,
         limit_inputs.test_output(kernel, inputs, sums_p),
         kernels.q_directions_output(kernel, sums_q),
       )
