@@ -1,6 +1,7 @@
 """The infinite-width kernel's laws, and n steps at once."""
 
 import math
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,35 @@ class AdvanceTest(parameterized.TestCase):
       for _ in range(6):
         sums = kernels.advance(kernel, sums, force, n=1.0, u=u_of_one, **move)
     np.testing.assert_allclose(once, sums, rtol=1e-13, atol=1e-13)
+
+
+class OffDiagonalTest(parameterized.TestCase):
+  """A sum over pairs, however it is cut."""
+
+  # Of 14 examples: in one block; three and two left; seven, none left; 14.
+  @parameterized.parameters(1000, 40, 20, 1)
+  def test_it_is_the_double_sum_in_blocks_of_any_size(self, block_size):
+    rng = np.random.default_rng(0)
+    num_odd, num, n = 3, 14, 10
+    off = rng.normal(size=1 + num_odd)
+    kernel = kernels.Kernel(None, num_odd, off, None, None, 0.0)
+    cosines = rng.uniform(-0.5, 0.5, (num, n))
+    norms, log_a = rng.uniform(1, 2, num), rng.uniform(-1, 0, n)
+    sums = rng.normal(size=(1 + num_odd, num))
+    with (
+      jax.enable_x64(True),
+      mock.patch.object(kernels, "BLOCK_SIZE", block_size),
+    ):
+      got = kernels.off_diagonal(kernel, cosines, norms, sums)
+      shrunk = kernels.off_diagonal(kernel, cosines, norms, sums, log_a)
+    for out, a in ((got, np.ones(n)), (shrunk, np.exp(log_a))):
+      # The kernel of a pair: a constant, then odd powers of its cosine.
+      of_pairs = off[0] * sums[0][:, None] + sum(
+        off[1 + k] * sums[1 + k][:, None] * (cosines * a) ** (2 * k + 1)
+        for k in range(num_odd)
+      )
+      want = np.sum(norms[:, None] * cosines * of_pairs, axis=0)
+      np.testing.assert_allclose(out, want, rtol=1e-12)
 
 
 class QKernelTest(parameterized.TestCase):

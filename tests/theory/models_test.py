@@ -56,6 +56,16 @@ class ModelsTest(absltest.TestCase):
       plain = models.two_layer(u, v, data.x2_of(ex, vectors))
       np.testing.assert_allclose(got, plain, rtol=1e-13, atol=1e-13)
 
+  def test_a_few_columns_written_out_are_the_product_and_its_gradient(self):
+    with jax.enable_x64(True):
+      weights, x = draw(9, M, 2), draw(10, 3, 2)
+      cotangent = draw(11, 3, M)
+      got, pull = jax.vjp(models.pre_activations, weights, x)
+      np.testing.assert_allclose(got, x @ weights.T, rtol=1e-13, atol=1e-13)
+      by_weights, by_x = pull(cotangent)
+      np.testing.assert_allclose(by_weights, cotangent.T @ x, rtol=1e-13)
+      np.testing.assert_allclose(by_x, cotangent @ weights, rtol=1e-12)
+
   def test_second_difference_vanishes_for_a_linear_g(self):
     vectors = data.sample_vectors(prng.root_key(1), dim=D, r=0.2, q_norm=1.0)
     linear = vectors.directions @ draw(8, D)
