@@ -7,6 +7,7 @@ what a cell shows is a `Shown`, which front ends ask for its HTML.
 import base64
 import functools
 import html
+import itertools
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,8 +20,9 @@ from lro_jax.report import (
   claims_table,
   collect,
   elements,
+  exponents,
   figures,
-  figures_order,
+  gallery,
   learning,
   order_tables,
   tables,
@@ -76,7 +78,8 @@ class Results(NamedTuple):
   Attributes:
     experiment: its logs.
     rows: the tidy rows, as in report/results.json.
-    drawn: {cell: {kind: figure}}; that of the order is under the cell ''.
+    drawn: {cell: {kind: figure}}; those of all cells, of the order and of
+      exponents, are under the cell ''.
   """
 
   experiment: collect.Experiment
@@ -108,27 +111,24 @@ def load(workdir: str | pathlib.Path) -> Results:
   """
   experiment = collect.load(pathlib.Path(workdir))
   track = experiment.record["track"]
-  view = tracks.view_of(track)
+  rows = collect.tidy(experiment)
   by_cell: dict[str, list[collect.RunLog]] = {}
   for one in experiment.runs:
     by_cell.setdefault(one.cell, []).append(one)
   drawn = {
     cell: {
       figure.stem.removesuffix(f"_{figures.slug(cell)}"): figure
-      for figure in figures.draw(runs, view.draw)
+      for figure in itertools.chain(*gallery.of_cell(runs, track))
     }
     for cell, runs in by_cell.items()
   }
   cells = list(by_cell.values())
   entries = [e for runs in cells for e in learning.of_cell(runs, track)]
-  of_order = figures.draw(
-    experiment.runs, lambda _: figures_order.draw(cells, entries, track)
-  )
-  return Results(
-    experiment,
-    collect.tidy(experiment),
-    drawn | {"": {figure.stem: figure for figure in of_order}},
-  )
+  over_cells = gallery.of_order(cells, entries, track)
+  found = exponents.findings(experiment, rows)
+  over_cells += gallery.of_exponents(experiment.runs, found)
+  drawn[""] = {figure.stem: figure for figure in over_cells}
+  return Results(experiment, rows, drawn)
 
 
 def _one(results: Results, cell: str | None) -> str:
@@ -148,7 +148,7 @@ def figure(results: Results, kind: str, *, cell: str | None = None) -> Shown:
   Args:
     results: a loaded workdir.
     kind: 'losses', 'norms', 'order'; printing `results` lists them.
-    cell: of the grid; the first by default. 'order' is of all.
+    cell: of the grid; the first by default. 'order' and 'exponents' are of all.
 
   Raises:
     UserError: no such cell, or the runs have no such figure.

@@ -9,6 +9,7 @@ import io
 import logging as python_logging
 import os
 import pathlib
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -109,23 +110,37 @@ def setting(config: str, fields: Mapping[str, Any] | None = None) -> Setting:
 
 
 @inline.in_one_line
-def run(made: Setting, workdir: str | pathlib.Path) -> None:
+def run(
+  made: Setting, workdir: str | pathlib.Path, *, label: str | None = None
+) -> pathlib.Path:
   """Does what of an experiment is not done yet, and writes its page. Ours.
 
   Args:
     made: the experiment.
     workdir: where runs and report go; the same one again continues.
+    label: name of a folder in `workdir` that takes its place, so that one
+      workdir may have several settings; none by default.
+
+  Returns:
+    Where they went, for `inline.load`.
 
   Raises:
-    UserError: bad config, or a workdir that is another's or cannot be written.
+    UserError: bad config or label, or a workdir that is another's or cannot be
+      written.
   """
-  folder = pathlib.Path(workdir)
+  if label and (label in (".", "..") or re.search(r"[/\\]", label)):
+    raise UserError(
+      f"Got label {shown(label)}: it must be the name of one folder in"
+      f" {workdir}, as 'r_0.2'."
+    )
+  folder = pathlib.Path(workdir, label or "")
   words = [repr(made), shlex.quote(f"--workdir={folder}")]
   with _progress_lines():
     # The tables that a terminal gets; a notebook shows its own.
     with contextlib.redirect_stdout(io.StringIO()):
       main.run_all(made.config, folder, command=" ".join(words))
   print(f"Report: {folder / 'report' / 'index.html'}")
+  return folder
 
 
 class _Printer(python_logging.Handler):

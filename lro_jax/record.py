@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shlex
 import sys
 
 from lro_jax.core import metrics
@@ -25,15 +26,21 @@ def of_experiment(
     "cells": list(dict.fromkeys(cells)),
     "exponents": [{"name": k} | v for k, v in exponents.items()],
     "smoke": config.smoke,
-    "command": " ".join([_program(), *sys.argv[1:]]),
+    "command": shlex.join([*_program(), *sys.argv[1:]]),
   }
 
 
-def _program() -> str:
-  """How this was started: as here, or by a file of one's own."""
-  file = os.path.basename(sys.argv[0])
-  own = file.endswith(".py") and file not in ("main.py", "__main__.py")
-  return f"python {file}" if own else "python -m lro_jax.main"
+def _program() -> list[str]:
+  """How this was started: as here, or by a file of one's own.
+
+  Where that file lies in the current folder its path from there is kept; a path
+  of somebody's machine never is.
+  """
+  name = os.path.basename(sys.argv[0])
+  if not name.endswith(".py") or name in ("main.py", "__main__.py"):
+    return ["python", "-m", "lro_jax.main"]
+  path = pathlib.PurePath(os.path.relpath(sys.argv[0]))
+  return ["python", name if ".." in path.parts else path.as_posix()]
 
 
 def refuse_to_drop_runs(workdir: pathlib.Path, record: dict) -> None:

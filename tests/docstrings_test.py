@@ -12,10 +12,11 @@ The rule, read off the source without importing it:
     all ("[n] each"); for what is returned, in the first paragraph or under
     Returns. An attribute of a class counts as a parameter, with its entry
     under Attributes, or a shape above that is of all but where one is given;
-  - in `theory` and `vision`, which implement the paper, the docstring of a
-    function, or else that of its class or module, says after what: an equation
-    or a numbered place of the paper, a file of the authors, another work, or
-    that it is ours. A class that only holds values needs none.
+  - in `theory` and `vision`, which implement the paper, and in the two files of
+    `core` that hold its algorithms, the docstring of a function, or else, in a
+    track, that of its class or module, says after what: an equation or a
+    numbered place of the paper, a file of the authors, another work, or that it
+    is ours. A class that only holds values needs none.
 """
 
 import ast
@@ -39,6 +40,10 @@ SOURCE = re.compile(
   r"|\bH\.[12]\b|\bF\.[12]\b|\bPaper, H\b|\. H\."
   r"|[Aa]uthors' (?:PyTorch )?code|PyTorch|\(\d{4}\)|\b[Oo]urs\b"
 )
+# Folders and files that implement the paper. In a file of core, where that is
+# the exception, every function says so for itself.
+TRACKS = ("theory", "vision")
+ALGORITHMS = ("core/optim.py", "core/schedules.py")
 # What a plain section of a Google docstring begins with.
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):$", re.M)
 
@@ -129,7 +134,9 @@ def faults(source: str, path: str = "lro_jax/theory/x.py") -> list[str]:
   out = []
   if not ast.get_docstring(ast.parse(source)):
     out.append(f"{path}: no docstring")
-  is_of_the_paper = path.split("/")[1] in ("theory", "vision")
+  inside = path.split("/", 1)[1]
+  is_algorithm = inside in ALGORITHMS
+  is_of_the_paper = is_algorithm or inside.split("/")[0] in TRACKS
   for public in publics(source, path):
     where = f"{path}: {public.name}"
     if not public.doc:
@@ -137,7 +144,8 @@ def faults(source: str, path: str = "lro_jax/theory/x.py") -> list[str]:
       continue
     out += [f"{where}: no shape of {x}" for x in missing_shapes(public)]
     is_function = isinstance(public.node, ast.FunctionDef)
-    told = SOURCE.search(f"{public.doc}\n{public.around}")
+    around = "" if is_algorithm else public.around
+    told = SOURCE.search(f"{public.doc}\n{around}")
     if is_of_the_paper and is_function and not told:
       out.append(f"{where}: no source")
   return out
@@ -172,6 +180,15 @@ class DocstringsTest(parameterized.TestCase):
   def test_a_fault_is_seen(self, code, fault):
     (found,) = faults(f"'''A module.'''\n{code}\n")
     self.assertEndsWith(found, fault)
+
+  def test_an_algorithm_of_core_says_its_source_itself(self):
+    code = "'''After Eq. (3.1).'''\ndef f():\n  'What f is.'"
+    for path in ALGORITHMS:
+      self.assertTrue((PACKAGE / path).exists())
+      (found,) = faults(code, f"lro_jax/{path}")
+      self.assertEndsWith(found, "f: no source")
+    self.assertEmpty(faults(code, "lro_jax/core/loop.py"))
+    self.assertEmpty(faults(code, "lro_jax/theory/x.py"))
 
   @parameterized.parameters(
     "def f(x: Array) -> Array:\n  'Sum [] of x [n]. Lemma 4.2.'",

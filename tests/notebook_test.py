@@ -13,10 +13,11 @@ from absl.testing import absltest, parameterized
 from ml_collections import config_flags
 
 from lro_jax import inline, main, notebook
-from lro_jax.core import interrupt, progress
+from lro_jax.core import interrupt, metrics, progress
 from lro_jax.core.schema import UserError
+from lro_jax.report import page
 from tests import testing
-from tests.report import fake
+from tests.report import fake, lemmas_page_test
 
 
 def by_command_line(arguments):
@@ -27,6 +28,28 @@ def by_command_line(arguments):
     config_flags.DEFINE_config_file("config", flag_values=values)
     values(sys.argv)
   return values.config
+
+
+def write_with_all_figures(workdir):
+  """A cell with instruments, a branch, and a fit over such cells."""
+  cell = "r=0.2"
+  y = {"arm": "large", "phase": "end", "metric": "lemma/4.2"}
+  lemmas_page_test.write(
+    workdir, cells={cell: 0.2}, exponents=[fake.exponent(y=y, claimed=1.0)]
+  )
+  path = workdir / "large" / cell
+  # Every seed as the first: annealed at step 10, where the branch begins.
+  rows = [
+    row | {"seed": seed}
+    for seed in fake.SEEDS
+    for row in metrics.read_metrics(path / metrics.METRICS)
+    if row["seed"] == 0
+  ]
+  fake.write_rows(path, rows)
+  config = metrics.read_json(path / metrics.CONFIG)
+  metrics.write_json(
+    path / metrics.CONFIG, config | {"branch_from": "runs/of@10"}
+  )
 
 
 class SettingTest(parameterized.TestCase):
@@ -58,10 +81,10 @@ class SettingTest(parameterized.TestCase):
     testing.refusal(self, lambda: notebook.setting(config, fields), word)
 
 
-class RunTest(absltest.TestCase):
+class RunTest(parameterized.TestCase):
   """What `run` asks of main, and what it lets be heard."""
 
-  def run_it(self, told):
+  def run_it(self, told, **how):
     """Runs with `told` in the place of training; printed, and main's call."""
     made = notebook.setting("configs/theory.py:limit", {"seeds": (3,)})
     printed = io.StringIO()
@@ -69,7 +92,7 @@ class RunTest(absltest.TestCase):
       mock.patch.object(main, "run_all", side_effect=told) as run_all,
       contextlib.redirect_stdout(printed),
     ):
-      notebook.run(made, "a b/runs")
+      self.where = notebook.run(made, "a b/runs", **how)
     return made, run_all.call_args, printed.getvalue()
 
   def test_main_is_told_the_command_not_the_kernel(self):
@@ -78,6 +101,28 @@ class RunTest(absltest.TestCase):
     words = shlex.split(call.kwargs["command"])
     self.assertEqual(words[-1], "--workdir=a b/runs")
     self.assertEqual(words[3:-1], list(made.arguments))
+
+  def test_a_label_is_a_folder_of_its_own_in_the_workdir(self):
+    for label, folder in (
+      (None, "a b/runs"),
+      ("", "a b/runs"),
+      ("r 0.2", "a b/runs/r 0.2"),
+    ):
+      _, call, printed = self.run_it(lambda *args, **kwargs: None, label=label)
+      self.assertEqual(call.args[1], pathlib.Path(folder))
+      self.assertEqual(self.where, pathlib.Path(folder))
+      words = shlex.split(call.kwargs["command"])
+      self.assertEqual(words[-1], f"--workdir={folder}")
+      self.assertIn(f"Report: {folder}/report", printed)
+
+  @parameterized.parameters("..", ".", "a/b", "/a", "..\\a")
+  def test_a_label_that_leads_elsewhere_is_refused(self, label):
+    testing.refusal(
+      self,
+      lambda: self.run_it(lambda *args, **kwargs: None, label=label),
+      repr(label),
+      "one folder",
+    )
 
   def test_progress_and_warnings_are_printed_and_nothing_else(self):
     def told(*args, **kwargs):
@@ -122,6 +167,27 @@ class InlineTest(absltest.TestCase):
     self.assertIn("data:image/png;base64", shown._repr_html_())
     self.assertEqual(repr(shown), known["losses"].caption)
     self.assertIn("losses, errors", repr(self.results))
+
+  def test_all_of_the_page_s_figures_are_there_to_the_byte(self):
+    with tempfile.TemporaryDirectory() as folder:
+      workdir = pathlib.Path(folder)
+      write_with_all_figures(workdir)
+      page.write(workdir)
+      of_page = {
+        path.stem: path.read_bytes()
+        for path in (workdir / "report" / "figures").glob("*.png")
+      }
+      results = inline.load(workdir)
+    ours = {
+      figure.stem: figure.png
+      for of_cell in results.drawn.values()
+      for figure in of_cell.values()
+    }
+    self.assertEqual(ours, of_page)
+    self.assertContainsSubset(
+      ("branches", "instruments"), results.drawn["r=0.2"]
+    )
+    self.assertContainsSubset(("order", "exponents"), results.drawn[""])
 
   def test_the_order_has_its_figure_and_table(self):
     figure = inline.figure(self.results, "order", cell="base")

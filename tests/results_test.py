@@ -140,7 +140,7 @@ class PagesTest(parameterized.TestCase):
     for path in RESULTS.glob("*.json"):
       command = load(path.name).get("command")
       if command:
-        *words, _ = command.split()
+        *words, _ = shlex.split(command)
         self.assertIn(words, known, path.name)
 
   def test_what_the_readme_says_of_the_runs_is_what_they_hold(self):

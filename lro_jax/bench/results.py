@@ -4,6 +4,7 @@ import datetime
 import os
 import pathlib
 import platform
+import shlex
 import sys
 from typing import Any
 
@@ -39,7 +40,7 @@ def record(name: str, numbers: dict[str, Any]) -> dict[str, Any]:
   """The numbers with name, command, date, versions and hardware. Ours."""
   return {
     "name": name,
-    "command": " ".join(["python -m lro_jax.bench", *sys.argv[1:]]),
+    "command": shlex.join(["python", "-m", "lro_jax.bench", *sys.argv[1:]]),
     "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     "versions": folders.versions(),
     "hardware": hardware(),

@@ -1,37 +1,32 @@
 """What if it were annealed here: the end of branches against their first step.
 
-A branch is a run that begins where another one was (`core.branch`). Those that
-anneal where they begin make a curve; how another arm ends is a level.
+Branches that anneal where they begin make curves (`branches`); how another arm
+ends is a level.
 """
 
-import re
+import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from lro_jax.report import collect, drawn, figures, measures
+from lro_jax.report import drawn, figures, measures
+from lro_jax.report.branches import (
+  Curve,
+  begins_at,
+  curves,
+  is_annealed_there,
+  left_out,
+)
 from lro_jax.report.collect import RunLog
 
-HARD, EASY = figures.Look(figures.BLUE), figures.Look(figures.RED)
-
-
-def begins_at(run: RunLog) -> int | None:
-  """The step at which a run began as a branch; None where it is none. Ours."""
-  match = re.search(r"@([0-9]+)$", run.config.get("branch_from") or "")
-  return int(match[1]) if match else None
-
-
-def is_annealed_there(run: RunLog) -> bool:
-  """Whether it is a branch that anneals where it begins, in every seed. Ours.
-
-  Args:
-    run: an arm of one cell.
-  """
-  at = begins_at(run)
-  seeds = [seed for seed in run.seeds if seed not in measures.left_out(run)]
-  return at is not None and all(
-    run.event_step(collect.ANNEAL, seed) == at for seed in seeds
-  )
+HARD, EASY = figures.BLUE, figures.RED
+# Dashes and marks of one curve after the other.
+CURVES = (
+  (figures.SOLID, "o"),
+  (figures.DASHDOT, "s"),
+  (figures.DASHED, "^"),
+  (figures.DOTTED, "D"),
+)
 
 
 def draw(runs: list[RunLog], track: str) -> list[figures.Figure]:
@@ -44,91 +39,117 @@ def draw(runs: list[RunLog], track: str) -> list[figures.Figure]:
     track: of the experiment.
   """
   ended = [run for run in runs if run.is_done]
-  branches = sorted(
-    (run for run in ended if is_annealed_there(run)), key=begins_at
-  )
+  branches = [run for run in ended if is_annealed_there(run)]
   (pair,) = (p for p in measures.PAIRS[track] if p.by == measures.TEST)
   pairs = [
-    (measure, look)
-    for measure, look in ((pair.hard, HARD), (pair.easy, EASY))
+    (measure, color)
+    for measure, color in ((pair.hard, HARD), (pair.easy, EASY))
     if any(run.has(measure.metric) for run in branches)
   ]
   if not pairs:
     return []
+  found = curves(branches)
+  others = [run for run in ended if run not in branches]
   fig, axes = plt.subplots(
     1, len(pairs), figsize=(4.6 * len(pairs), 3.1), squeeze=False
   )
-  for ax, (measure, look) in zip(axes[0], pairs, strict=True):
-    _panel(ax, measure.metric, look, branches, ended)
+  for ax, (measure, color) in zip(axes[0], pairs, strict=True):
+    for curve, look in zip(found, itertools.cycle(CURVES), strict=False):
+      _curve(ax, measure.metric, color, look, curve)
+    if ax.lines:
+      _levels(ax, measure.metric, others)
+      ax.legend()
     ax.set_title(f"{measure.pattern}: {measure.metric}")
     ax.set_xlabel("annealed at step")
   axes[0][0].set_ylabel("at the end")
   return [
     figures.finish(
-      fig,
-      f"branches_{figures.slug(runs[0].cell)}",
-      "What if it were annealed here: the end of branches of one run, each"
-      " annealed at the step at which it begins, a thin line for each seed and"
-      " their mean with points; level: arms that were not.",
+      fig, f"branches_{figures.slug(runs[0].cell)}", _caption(found)
     )
   ]
 
 
-def _panel(ax, metric, look, branches, ended) -> None:
-  ends: dict[int, dict[int, float]] = {}
-  for run in branches:
-    left_out = measures.left_out(run)
-    for seed in run.seeds:
-      _, values = run.curve(metric, seed)
-      if len(values) and seed not in left_out:
-        ends.setdefault(seed, {})[begins_at(run)] = values[-1]
-  for seed, found in ends.items():
-    at, values = zip(*found.items(), strict=True)
+def _caption(found: list[Curve]) -> str:
+  """What is seen, and which seeds are not."""
+  gone: dict[tuple[int, str], list[str]] = {}
+  for run in (run for curve in found for run in curve.branches):
+    for seed, why in left_out(run).items():
+      gone.setdefault((seed, why), []).append(run.arm)
+  said = "; ".join(
+    f"seed {seed} of {', '.join(arms)} ({why})"
+    for (seed, why), arms in sorted(gone.items())
+  )
+  return (
+    "What if it were annealed here: the end of branches of"
+    f" {'one run' if len(found) == 1 else 'runs, a curve for each'}, each"
+    " annealed at the step at which it begins, a thin line for each seed and"
+    " with points the mean over the seeds that have all of them; level: arms"
+    " that were not." + (f" Left out: {said}." if said else "")
+  )
+
+
+def _end(run: RunLog, metric: str, seed: int) -> float:
+  """A seed's last value, NaN where it has none."""
+  _, values = run.curve(metric, seed)
+  return float(values[-1]) if len(values) else float("nan")
+
+
+def _curve(ax, metric: str, color: str, look: tuple, curve: Curve) -> None:
+  ls, marker = look
+  named = {"of": curve.name} if curve.name else {}
+  for seed in sorted({seed for run in curve.branches for seed in run.seeds}):
+    there = [
+      run
+      for run in curve.branches
+      if seed in run.seeds and seed not in left_out(run)
+    ]
+    if there:
+      drawn.line(
+        ax,
+        [begins_at(run) for run in there],
+        [_end(run, metric, seed) for run in there],
+        metric,
+        {"seed": seed} | named,
+        color=color,
+        ls=ls,
+        lw=0.8,
+        alpha=0.5,
+      )
+  if curve.whole:
     drawn.line(
       ax,
-      at,
-      values,
+      [begins_at(run) for run in curve.branches],
+      [
+        np.mean([_end(run, metric, seed) for seed in curve.whole])
+        for run in curve.branches
+      ],
       metric,
-      {"seed": seed},
-      lw=0.8,
-      alpha=0.5,
-      **look._asdict(),
+      {"seed": "mean"} | named,
+      color=color,
+      ls=ls,
+      marker=marker,
+      ms=5,
+      label=", ".join(["annealed there", *named.values()]),
     )
-  if not ends:
-    return
-  steps = sorted(set.intersection(*(set(found) for found in ends.values())))
-  means = [np.mean([found[at] for found in ends.values()]) for at in steps]
-  drawn.line(
-    ax,
-    steps,
-    means,
-    metric,
-    {"seed": "mean"},
-    marker="o",
-    label="annealed there",
-    **look._asdict(),
-  )
-  others = [run for run in ended if run not in branches and run.has(metric)]
-  for run, dashes in zip(
-    others, (figures.DASHED, figures.DOTTED) * len(others), strict=False
-  ):
-    last = [
-      values[-1]
+
+
+def _levels(ax, metric: str, others: list[RunLog]) -> None:
+  """How the arms end that are not annealed where they begin."""
+  dashes = itertools.cycle((figures.DASHED, figures.DOTTED))
+  for run, ls in zip(others, dashes, strict=False):
+    ends = [
+      _end(run, metric, seed)
       for seed in run.seeds
       if seed not in measures.left_out(run)
-      for _, values in [run.curve(metric, seed)]
-      if len(values)
     ]
-    if not last:
-      continue
-    drawn.level(
-      ax,
-      float(np.mean(last)),
-      f"{metric}, {run.arm}",
-      color=figures.INK,
-      lw=1,
-      ls=dashes,
-      label=run.arm,
-    )
-  if ax.lines:
-    ax.legend()
+    ends = [end for end in ends if not np.isnan(end)]
+    if ends:
+      drawn.level(
+        ax,
+        float(np.mean(ends)),
+        f"{metric}, {run.arm}",
+        color=figures.INK,
+        lw=1,
+        ls=ls,
+        label=run.arm,
+      )

@@ -15,7 +15,7 @@ from lro_jax.report import (
   effective,
   elements,
   figures,
-  figures_order,
+  gallery,
   learning,
   measures,
   order_tables,
@@ -218,10 +218,7 @@ def section(
   if not any(full):
     return "", []
   parts = [f"<p class=note>{html.escape(note)}</p>" for note in notes]
-  drawn = figures.draw(
-    [run for cell in shown for run in by_cell[cell]],
-    lambda _: figures_order.draw([by_cell[c] for c in shown], entries, track),
-  )
+  drawn = gallery.of_order([by_cell[cell] for cell in shown], entries, track)
   for figure in drawn:
     figures.save(figure, folder / "figures")
     parts.append(elements.figure(figure))

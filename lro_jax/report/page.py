@@ -14,9 +14,7 @@ from lro_jax.report import (
   elements,
   exponents,
   figures,
-  figures_branches,
-  figures_exponents,
-  figures_instruments,
+  gallery,
   instruments,
   order,
   order_tables,
@@ -26,6 +24,7 @@ from lro_jax.report import (
   tracks,
 )
 from lro_jax.report.collect import Experiment, RunLog
+from lro_jax.report.figures import Figure
 from lro_jax.report.tables import Table
 from lro_jax.report.view import View
 
@@ -46,9 +45,8 @@ class Part(NamedTuple):
   kind: str = ""
 
 
-def _figures(runs: list[RunLog], make, folder: pathlib.Path) -> str:
-  """Draws figures, as files and as HTML."""
-  drawn = figures.draw(runs, make)
+def _saved(drawn: list[Figure], folder: pathlib.Path) -> str:
+  """Figures as files and as HTML."""
   for figure in drawn:
     figures.save(figure, folder / "figures")
   return "".join(elements.figure(figure) for figure in drawn)
@@ -70,15 +68,11 @@ def _exponents(
     if table
     else elements.paragraphs(exponents.notes(found), "note")
   )
-  drawn = _figures(
-    experiment.runs, lambda runs: figures_exponents.draw(found), folder
-  )
+  drawn = _saved(gallery.of_exponents(experiment.runs, found), folder)
   return [Part(exponents.TITLE, head + drawn)], [table] if table else []
 
 
-def _lemmas(
-  runs: list[RunLog], folder: pathlib.Path
-) -> tuple[str, list[Table]]:
+def _lemmas(runs: list[RunLog], drawn: str) -> tuple[str, list[Table]]:
   """A cell's instruments, as HTML and table; nothing where it has none."""
   table = instruments.table(runs)
   if not table:
@@ -89,7 +83,7 @@ def _lemmas(
   return (
     elements.table(table, level="h3")
     + f"<details><summary>What each says</summary><ul>{said}</ul></details>"
-    + _figures(runs, figures_instruments.dashboard, folder)
+    + drawn
   ), [table]
 
 
@@ -103,19 +97,16 @@ def _cell(
 ) -> tuple[Part, list[Table]]:
   """One cell: its tables, and what its track says, draws and adds."""
   table, *others = shown
-  lemmas, of_lemmas = _lemmas(runs, folder)
+  drawn = (_saved(found, folder) for found in gallery.of_cell(runs, track))
+  of_track, branches, instrumented = drawn
+  lemmas, of_lemmas = _lemmas(runs, instrumented)
   # The last state of a run under way is no end.
   sentences = view.answer(rows, [run for run in runs if run.is_done])
-  branches = ""
-  if any(figures_branches.begins_at(run) for run in runs):
-    branches = _figures(
-      runs, lambda runs: figures_branches.draw(runs, track), folder
-    )
   body = (
     elements.paragraphs([*sentences, view.remark(runs)])
     + elements.table(table, caption=EVERY_CELL)
     + "".join(elements.table(other, level="h3") for other in others)
-    + _figures(runs, view.draw, folder)
+    + of_track
     + branches
     + lemmas
     + view.details(runs)

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from lro_jax.core import cadence, schema
+from lro_jax.core import branch, cadence, schema
 from lro_jax.core.schema import ConfigDict, UserError, choice, integer, real
 from lro_jax.core.task import Task
 from lro_jax.theory import (
@@ -99,6 +99,7 @@ def validate(config: ConfigDict) -> None:
       " would be at more than a right angle, where its kernel has no series;"
       " give r of at most 1, or use engine 'network'."
     )
+  _validate_branch(config, setting)
   _validate_structure(config, setting)
   instruments.choose(
     config.lemmas.measure, config.engine, config.model.structure
@@ -108,6 +109,25 @@ def validate(config: ConfigDict) -> None:
       f"Got num_hidden {config.model.num_hidden}, num_hidden_v"
       f" {config.model.num_hidden_v}: both must be even, half of the units see"
       " each component."
+    )
+
+
+def _validate_branch(config: ConfigDict, setting: settings.Setting) -> None:
+  """Refuses a step between two strides: no state is of it."""
+  stride = config.limit.stride
+  goes_by_strides = (
+    config.engine == settings.LIMIT
+    and setting.learning_rate <= setting.small_learning_rate
+  )
+  if not (config.branch_from and goes_by_strides):
+    return
+  _, step = branch.split(config.branch_from)
+  if step % stride:
+    raise UserError(
+      f"Got branch_from {config.branch_from!r} for the limit engine: at the"
+      f" small rate it goes by strides of limit.stride {stride}, and what is"
+      f" saved at step {step} is the state of step {step + -step % stride};"
+      f" branch from a multiple of {stride} of which the run has a checkpoint."
     )
 
 

@@ -217,6 +217,22 @@ class RefusalTest(parameterized.TestCase):
     name = "optim.small_learning_rate"
     self.refused(branched("limit", **{name: 1.0}), name)
 
+  def test_a_step_between_two_strides_of_the_limit_engine(self):
+    # At the small rate it goes by strides; the large one takes every step.
+    of_small = {"optim.algorithm": "small_noise", "optim.act_noise_steps": 40}
+    for step, stride, more, is_refused in (
+      (40, 16, of_small, True),
+      (48, 16, of_small, False),
+      (40, 16, {}, False),
+      (40, 1, of_small, False),
+    ):
+      cfg = branched("limit", step=step, **{"limit.stride": stride} | more)
+      validate = functools.partial(plans.track_of(cfg).validate, cfg)
+      if is_refused:
+        testing.refusal(self, validate, "@40'", "stride 16", "of step 48")
+      else:
+        validate()
+
   def test_what_the_run_had_not(self):
     cfg = branched("images", **{"optim.momentum": 0.0, "optim.nesterov": False})
     testing.refusal(
