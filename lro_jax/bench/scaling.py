@@ -12,11 +12,17 @@ from lro_jax.core.schema import ConfigDict
 from lro_jax.theory import settings
 
 WIDTHS = (2**12, 2**14, 2**16, 2**18)
+# Of V alone, beside a W of the run's own width.
+WIDTHS_V = (2**15, 2**18, 2**20, 2**21)
 EXAMPLES, DIMS = (100, 200, 400, 800), (100, 200, 400, 800)
+# The limit's cost is its N^2 pairs, whatever d.
+MANY_EXAMPLES = (100, 400, 1600, 10_000)
 SEEDS, DEVICES = (1, 2, 4, 8), (1, 2, 4)
 DEVICES_OF = "configs/patches.py:cpu"
 # Work of about this size is one call of the device.
 CALL = 2**22
+# So many pairs of examples are as much work as one more unit.
+PER_WIDTH = 16
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -35,7 +41,9 @@ def _table(title: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _cost(config: ConfigDict, seeds: int = 1) -> float:
   config.seeds = tuple(range(seeds))
   width = config.model.num_hidden_v or config.model.num_hidden
-  per_call = max(3, min(200, CALL // (width * seeds)))
+  pairs = config.data.num_train**2
+  size = width if config.engine == settings.NETWORK else pairs // PER_WIDTH
+  per_call = max(3, min(200, CALL // (size * seeds)))
   return bench_theory.seconds_per_step(config, steps_per_call=per_call)
 
 
@@ -59,6 +67,13 @@ def run(network: ConfigDict, limit: ConfigDict) -> dict[str, Any]:
         for m in WIDTHS
       ],
     ),
+    "width_v": _table(
+      "network, width m of V:",
+      [
+        {"m": m, "seconds": _cost(at(network, net, num_hidden_v=m))}
+        for m in WIDTHS_V
+      ],
+    ),
     "seeds": _table(
       "network, seeds in one program:",
       [
@@ -66,16 +81,16 @@ def run(network: ConfigDict, limit: ConfigDict) -> dict[str, Any]:
       ],
     ),
   }
-  for name, config, engine in (
-    ("network", network, net),
-    ("limit", limit, lim),
+  for name, config, engine, examples in (
+    ("network", network, net, EXAMPLES),
+    ("limit", limit, lim, MANY_EXAMPLES),
   ):
     own = at(config, engine)
     out[f"{name}_examples"] = _table(
       f"{name}, N at d={own.data.dim}:",
       [
         {"N": n, "seconds": _cost(at(config, engine, num_train=n))}
-        for n in EXAMPLES
+        for n in examples
       ],
     )
     out[f"{name}_dim"] = _table(

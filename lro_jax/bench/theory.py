@@ -42,8 +42,8 @@ def run_config(
     config: the experiment.
     engine: 'network' or 'limit'.
     measure: which instruments it has.
-    **sizes: dim, num_train, num_hidden (of both blocks); the config's own where
-      they are missing.
+    **sizes: dim, num_train, num_hidden (of both blocks), num_hidden_v (of V);
+      the config's own where they are missing.
 
   Raises:
     UserError: no run of that engine, or a bad field.
@@ -65,6 +65,7 @@ def run_config(
   c.data.num_train = sizes.get("num_train", c.data.num_train)
   if "num_hidden" in sizes:
     c.model.num_hidden, c.model.num_hidden_v = sizes["num_hidden"], 0
+  c.model.num_hidden_v = sizes.get("num_hidden_v", c.model.num_hidden_v)
   theory.validate(c)
   return c
 

@@ -88,7 +88,7 @@ def make(setting: Setting, train: Examples, test: Examples) -> Inputs:
   x1 = np.take_along_axis(padded, index[..., None], axis=1)
   unit_train, norms = _unit(_patches(setting, x1))
   unit_test, test_norms = _unit(_patches(setting, test.x1))
-  cosines = np.einsum("spid,spjd->spij", unit_train, unit_train)
+  cosines = unit_train @ unit_train.swapaxes(-1, -2)
   share = unit_share(setting)
   active = share * (0.25 + np.arcsin(np.clip(cosines, -1, 1)) / (2 * np.pi))
   products = cosines * norms[..., :, None] * norms[..., None, :]
@@ -106,7 +106,7 @@ def make(setting: Setting, train: Examples, test: Examples) -> Inputs:
     cosines=rows(cosines),
     norms=norms,
     gram=rows(np.sum(products * active, axis=1)),
-    test_cosines=np.einsum("spjd,spid->spji", unit_train, unit_test),
+    test_cosines=unit_train @ unit_test.swapaxes(-1, -2),
     test_norms=test_norms,
   )
 
