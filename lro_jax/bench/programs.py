@@ -3,6 +3,7 @@
 For either track: a run's Task, compiled as `core.loop` compiles it.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -48,18 +49,23 @@ def start(config: ConfigDict, per_call: int = PER_CALL) -> Running:
   """
   task = track_of(config).make(config, axis_name=None)
   per_call = per_call if task.device_loop else 1
-  compiled = steps.compile_task(task, 1)
-  state: dict[str, Any] = {"carry": compiled.init(), "until": 0}
+  # As in `core.loop`: what is put on the device outside would be float32.
+  precision = functools.partial(jax.enable_x64, task.x64)
+  with precision():
+    compiled = steps.compile_task(task, 1)
+    state: dict[str, Any] = {"carry": compiled.init(), "until": 0}
 
   def step():
     state["until"] += per_call
-    state["carry"], handle = compiled.advance(
-      state["carry"], state["until"], False
-    )
+    with precision():
+      state["carry"], handle = compiled.advance(
+        state["carry"], state["until"], False
+      )
     jax.block_until_ready(handle)
 
   def evaluate():
-    jax.block_until_ready(compiled.evaluate(state["carry"]))
+    with precision():
+      jax.block_until_ready(compiled.evaluate(state["carry"]))
 
   return Running(
     task, compiled, lambda: state["carry"], step, per_call, evaluate
