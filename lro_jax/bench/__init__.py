@@ -2,8 +2,8 @@
 
   python -m lro_jax.bench --config=configs/patches.py:cpu --baseline
 
-Reading order, files that import each other: device, hlo, timeline, theory,
-torch_peer, vision, saving, results, programs, whole, predict, step, compare,
+Reading order, files that import each other: device, hlo, timeline, programs,
+theory, torch_peer, vision, whole, saving, results, predict, step, compare,
 seeds, scaling.
 
 A time is the median over repeats of a warm call; two things that are compared

@@ -26,6 +26,7 @@ A time is the median over repeats of a warm call. `--out` keeps the numbers: a
 file, or a bare name for one under `lro_jax/bench_results`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
@@ -44,11 +45,46 @@ from lro_jax.bench import (
 )
 from lro_jax.core import cli
 from lro_jax.core import config as config_lib
-from lro_jax.core.schema import ConfigDict
-from lro_jax.plans import track_of
+from lro_jax.core.schema import ConfigDict, UserError, shown
+from lro_jax.plans import TRACKS, track_of
 
 # Steps of the real run beside its parts take about so many seconds.
 WHOLE_SECONDS, LEAST, MOST = 20.0, 4, 20_000
+
+# Each measures something of its own, and reads no other flag than these.
+ALONE = {"predict": (), "before": (), "scaling": (), "seeds": ("config",)}
+
+
+def check_flags(given: Mapping[str, Any]) -> None:
+  """Refuses flags that do not go together. Ours.
+
+  Args:
+    given: value by name; of `ALONE`, 'config', 'baseline' and 'profile'.
+
+  Raises:
+    UserError: two measurements, a flag that one does not read, or seeds of
+      what is no image experiment.
+  """
+  chosen = [name for name in ALONE if given[name]]
+  if len(chosen) > 1:
+    raise UserError(
+      f"Got --{' and --'.join(chosen)}: each is a measurement by itself; give"
+      " one of them."
+    )
+  for name in chosen:
+    for other in ("config", "baseline", "profile"):
+      if given[other] and other not in ALONE[name]:
+        raise UserError(
+          f"Got --{other} with --{name}, which does not read it: leave either"
+          " out."
+        )
+  config = given["config"]
+  if given["seeds"] and track_of(config) is not TRACKS["vision"]:
+    raise UserError(
+      f"Got --seeds with a config of track {shown(config.track)}: it is for"
+      " 'vision' alone, as configs/patches.py:cpu; seeds of a theory experiment"
+      " already share one program."
+    )
 
 
 def runs_of(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -118,6 +154,17 @@ def main() -> None:
 
   def bench():
     given = config.value and ConfigDict(config.value)
+    check_flags(
+      {
+        "config": given,
+        "baseline": baseline.value,
+        "profile": profile.value,
+        "predict": predicted.value,
+        "before": before.value,
+        "scaling": scaled.value,
+        "seeds": num_seeds.value,
+      }
+    )
     if predicted.value:
       found = predict.run()
     elif before.value:

@@ -20,18 +20,18 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from lro_jax.bench import vision as bench_vision
+from lro_jax.bench import whole
 from lro_jax.core import (
   checkpoint,
   cli,
   folders,
-  loop,
+  interrupt,
   metrics,
   packing,
   saving,
   steps,
   timing,
 )
-from lro_jax.core.progress import Progress
 from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.plans import expand, track_of
 
@@ -112,8 +112,7 @@ def memory(config: ConfigDict, minutes: float) -> dict[str, list[float]]:
       group, field = name.split(".")
       config[group][field] = value
     config.train.max = "40000000 steps"
-  track = track_of(config)
-  task = track.make(config, axis_name=None)
+  task = track_of(config).make(config, axis_name=None)
   began, out = time.monotonic(), {"seconds": [], "mebibytes": []}
   ended = threading.Event()
 
@@ -125,20 +124,15 @@ def memory(config: ConfigDict, minutes: float) -> dict[str, list[float]]:
   thread = threading.Thread(target=sample)
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
-    folders.claim(folder, config)
     thread.start()
     try:
-      loop.run(
-        task,
-        config,
+      whole.run_in(
         folder,
-        steps_per_epoch=track.steps_per_epoch(config),
-        devices=1,
-        progress=Progress(1),
-        name=config.name,
-        told_to_end=lambda: time.monotonic() - began > 60 * minutes,
+        config,
+        task,
+        lambda: time.monotonic() - began > 60 * minutes,
       )
-    except loop.InterruptedRun:
+    except interrupt.InterruptedRun:
       pass
     finally:
       ended.set()
@@ -168,7 +162,10 @@ def main() -> None:
   """Entry point. Ours."""
   config = cli.config_flag()
   minutes = flags.DEFINE_float(
-    "minutes", 0.0, "How long to watch memory; 0 for not at all."
+    "minutes",
+    0.0,
+    "How long to watch memory; 0 for not at all.",
+    lower_bound=0.0,
   )
   out = flags.DEFINE_string("out", None, "JSON file for the numbers, or none.")
 

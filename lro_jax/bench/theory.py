@@ -6,7 +6,8 @@ import jax
 import numpy as np
 
 from lro_jax.bench import device as bench_device
-from lro_jax.core import cadence, optim, prng, steps
+from lro_jax.bench import programs
+from lro_jax.core import cadence, optim, prng
 from lro_jax.core import config as config_lib
 from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.core.task import Data
@@ -79,23 +80,8 @@ class Costs(NamedTuple):
 
 def costs(config: ConfigDict, *, steps_per_call: int) -> Costs:
   """What a run's steps and evaluations cost, all its seeds together. Ours."""
-  task = theory.make(config, axis_name=None)
-  with jax.enable_x64(task.x64):
-    compiled = steps.compile_task(task, 1)
-    state = {"carry": compiled.init(), "until": 0}
-
-    def call():
-      state["until"] += steps_per_call
-      state["carry"], handle = compiled.advance(
-        state["carry"], state["until"], False
-      )
-      jax.block_until_ready(handle)
-
-    per_step = seconds(call) / steps_per_call
-    return Costs(
-      per_step,
-      seconds(lambda: jax.block_until_ready(compiled.evaluate(state["carry"]))),
-    )
+  run = programs.start(config, steps_per_call)
+  return Costs(seconds(run.step) / run.per_call, seconds(run.evaluate))
 
 
 def seconds_per_step(config: ConfigDict, *, steps_per_call: int) -> float:

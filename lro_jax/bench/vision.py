@@ -10,10 +10,11 @@ from typing import Any
 import jax
 
 from lro_jax.bench import device as bench_device
+from lro_jax.bench import programs
 from lro_jax.core import config as config_lib
-from lro_jax.core import steps, timing
-from lro_jax.core.schema import ConfigDict
-from lro_jax.vision import data, settings, wide_resnet
+from lro_jax.core import timing
+from lro_jax.core.schema import ConfigDict, UserError, shown
+from lro_jax.vision import data, nets, settings, wide_resnet
 from lro_jax.vision import task as vision
 from lro_jax.vision.wide_resnet import WideResNet
 
@@ -27,6 +28,7 @@ PEERS = (
   ("eager", "bfloat16"),
   ("compiled", "bfloat16"),
 )
+PEER_NET = "wide_resnet"
 PEERS_ON_CPU = (("eager", "float32"), ("compiled", "float32"))
 
 
@@ -51,22 +53,33 @@ def run_config(config: ConfigDict) -> ConfigDict:
 
 def seconds_per_step(config: ConfigDict) -> dict[str, float]:
   """Compile time and cost of a step in the compiled loop, in s. Ours."""
-  task = vision.make(config, axis_name=None)
-  compiled = steps.compile_task(task, 1)
   # On a device loop, enough steps to hide the one call that starts them.
-  per_call = 20 if task.device_loop else 1
-  state = {"carry": compiled.init(), "until": 0}
+  run = programs.start(config, per_call=20)
+  started = timing.once(run.step)
+  cost = timing.seconds(run.step, at_most=AT_MOST)
+  return {"compile_seconds": started - cost, "seconds": cost / run.per_call}
 
-  def call():
-    state["until"] += per_call
-    state["carry"], handle = compiled.advance(
-      state["carry"], state["until"], False
+
+def check_peer(config: ConfigDict) -> None:
+  """Refuses a run that the peer is not like. Ours.
+
+  Args:
+    config: a valid config of one run.
+
+  Raises:
+    UserError: another net than the peer's, or noise, which the peer lacks.
+  """
+  if config.model.net != PEER_NET:
+    raise UserError(
+      f"Got --baseline with model.net {shown(config.model.net)}: the peer in"
+      f" PyTorch is {PEER_NET!r} alone; set model.net to it, or leave"
+      " --baseline out."
     )
-    jax.block_until_ready(handle)
-
-  started = timing.once(call)
-  cost = timing.seconds(call, at_most=AT_MOST)
-  return {"compile_seconds": started - cost, "seconds": cost / per_call}
+  if config.act_noise.std:
+    raise UserError(
+      f"Got --baseline with act_noise.std {config.act_noise.std:g}: the peer in"
+      " PyTorch has no noise; set it to 0, or leave --baseline out."
+    )
 
 
 def run(config: ConfigDict, *, baseline: bool = False) -> dict[str, Any]:
@@ -79,46 +92,65 @@ def run(config: ConfigDict, *, baseline: bool = False) -> dict[str, Any]:
   Returns:
     Images per second, FLOPs per image (a multiply and an add are two), share of
     what the device makes of one large matrix product in the same dtype, peak
-    memory, and the speed of PyTorch's net.
+    memory, and the speed of PyTorch's net. Of a net that is no WideResNet no
+    formula for its FLOPs is known: without them and what follows from them.
+
+  Raises:
+    UserError: a bad field, or a run that the peer is not like.
   """
   c = run_config(config)
+  if baseline:
+    check_peer(c)
   images = settings.images_of(c)
   image = images.x_train.shape[1:]
   net = settings.net_of(c, images.num_classes)
-  flops = wide_resnet.forward_flops(net, image)
   batch = c.train.batch_size
   cost = seconds_per_step(c)
-  peak = bench_device.matrix_product_flops_per_second(dtype=c.model.dtype)
-  used, whose = bench_device.peak_bytes()
   speed = batch / cost["seconds"]
   out = {
-    "net": f"WRN-{net.depth}-{net.widen_factor}",
+    "net": nets.label(net),
     "num_parameters": settings.num_parameters(net, image),
     "batch_size": batch,
     "dtype": c.model.dtype,
-    "forward_flops_per_image": flops,
-    "training_flops_per_image": PASSES * flops,
     "images_per_second": speed,
     "compile_seconds": cost["compile_seconds"],
-    "flops_per_second": PASSES * flops * speed,
-    "matrix_product_flops_per_second": peak,
-    "share_of_matrix_product": PASSES * flops * speed / peak,
-    "peak_bytes": used,
-    "peak_bytes_of": whose,
   }
   print(
     f"{out['net']}, {out['num_parameters']:,} parameters, batch {batch},"
     f" {c.model.dtype}: {speed:.1f} images/s ({cost['seconds']:.3f} s a step,"
-    f" compiled in {cost['compile_seconds']:.0f} s)\n"
+    f" compiled in {cost['compile_seconds']:.0f} s)",
+    flush=True,
+  )
+  if isinstance(net, WideResNet):
+    out |= _by_formula(net, image, speed, dtype=c.model.dtype)
+  used, whose = bench_device.peak_bytes()
+  out |= {"peak_bytes": used, "peak_bytes_of": whose}
+  print(f"  peak memory of the {whose}: {used / 2**30:.2f} GiB", flush=True)
+  if baseline:
+    out["peers"] = beside_torch(net, batch, speed)
+  return out
+
+
+def _by_formula(
+  net: WideResNet, image: tuple[int, int, int], speed: float, *, dtype: str
+) -> dict[str, float]:
+  """FLOPs of a net by formula, at so many images per second; printed."""
+  flops = wide_resnet.forward_flops(net, image)
+  peak = bench_device.matrix_product_flops_per_second(dtype=dtype)
+  out = {
+    "forward_flops_per_image": flops,
+    "training_flops_per_image": PASSES * flops,
+    "flops_per_second": PASSES * flops * speed,
+    "matrix_product_flops_per_second": peak,
+    "share_of_matrix_product": PASSES * flops * speed / peak,
+  }
+  print(
     f"  {flops / 1e9:.3f} GFLOP an image forward, {PASSES} times that in"
     f" training: {out['flops_per_second'] / 1e9:.0f} GFLOP/s,"
     f" {out['share_of_matrix_product']:.0%} of the {peak / 1e9:.0f} that one"
-    " large matrix product makes here\n"
-    f"  peak memory of the {whose}: {used / 2**30:.2f} GiB",
+    " large matrix product makes here",
     flush=True,
   )
-  if baseline:
-    out["peers"] = beside_torch(net, batch, speed)
   return out
 
 

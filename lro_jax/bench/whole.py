@@ -10,12 +10,13 @@ import contextlib
 import pathlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lro_jax.core import folders, loop, metrics, rows, saving
 from lro_jax.core.progress import Progress
 from lro_jax.core.schema import ConfigDict
+from lro_jax.core.task import Task
 from lro_jax.plans import track_of
 
 
@@ -38,6 +39,36 @@ def _clock(owner: type, name: str) -> Iterator[list[tuple[float, float]]]:
     setattr(owner, name, original)
 
 
+def run_in(
+  folder: pathlib.Path,
+  config: ConfigDict,
+  task: Task,
+  told_to_end: Callable[[], bool],
+) -> None:
+  """Does a run as `main` does it, on one device. Ours.
+
+  Args:
+    folder: an empty one, for what the run writes.
+    config: a run's config.
+    task: of that config.
+    told_to_end: asked between calls of the device.
+
+  Raises:
+    InterruptedRun: it was told to end.
+  """
+  folders.claim(folder, config)
+  loop.run(
+    task,
+    config,
+    folder,
+    steps_per_epoch=track_of(config).steps_per_epoch(config),
+    devices=1,
+    progress=Progress(1),
+    name=config.name,
+    told_to_end=told_to_end,
+  )
+
+
 def compare(config: ConfigDict, found: dict[str, Any], num: int) -> dict:
   """A run of some steps beside the sum of its parts. Ours.
 
@@ -55,8 +86,7 @@ def compare(config: ConfigDict, found: dict[str, Any], num: int) -> dict:
   config = ConfigDict(config.to_dict())
   config.train.max = f"{num} steps"
   config.checkpoint.every = f"{max(1, num // 2)} steps"
-  track = track_of(config)
-  task = track.make(config, axis_name=None)
+  task = track_of(config).make(config, axis_name=None)
   asked: list[float] = []
 
   def told_to_end():
@@ -69,17 +99,7 @@ def compare(config: ConfigDict, found: dict[str, Any], num: int) -> dict:
     _clock(saving.Saver, "save") as saves,
   ):
     folder = pathlib.Path(name)
-    folders.claim(folder, config)
-    loop.run(
-      task,
-      config,
-      folder,
-      steps_per_epoch=track.steps_per_epoch(config),
-      devices=1,
-      progress=Progress(1),
-      name=config.name,
-      told_to_end=told_to_end,
-    )
+    run_in(folder, config, task, told_to_end)
     ended = time.monotonic()
     written = (folder / metrics.METRICS).read_text().count("\n")
   begun = asked[1]

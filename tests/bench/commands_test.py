@@ -5,13 +5,17 @@ import tempfile
 from unittest import mock
 
 from absl.testing import absltest, parameterized
+from flax import linen
 
 from lro_jax import main
+from lro_jax.bench import __main__ as bench
 from lro_jax.bench import compare, predict, results, step
+from lro_jax.bench import vision as bench_vision
 from lro_jax.core import cli, interrupt
 from lro_jax.core.schema import UserError
-from lro_jax.vision import settings, wide_resnet
+from lro_jax.vision import nets, settings, wide_resnet
 from tests import testing
+from tests.vision import small
 
 NET, IMAGE = wide_resnet.WideResNet(16, 10, 10), (32, 32, 3)
 
@@ -73,6 +77,94 @@ class BeforeAfterTest(parameterized.TestCase):
       self.assertEqual(run.seeds, (0,))
       self.assertFalse(run.optim.get("anneal_at", ()))
       self.assertFalse(run.optim.get("stop_loss", 0.0))
+
+
+class FlagsTest(parameterized.TestCase):
+  def check(self, **given):
+    """Checks a command line with these flags."""
+    config = given.get("config")
+    no = dict.fromkeys((*bench.ALONE, "config", "baseline", "profile"))
+    bench.check_flags(no | given | {"config": config and small.experiment()})
+
+  @parameterized.parameters(
+    {"config": True},
+    {"config": True, "baseline": True, "profile": True},
+    {"config": True, "seeds": 3},
+    {"predict": True},
+    {"before": "there"},
+    {"scaling": True},
+  )
+  def test_what_goes_together_does(self, **given):
+    self.check(**given)
+
+  @parameterized.parameters(
+    ("--predict and --scaling", {"predict": True, "scaling": True}),
+    ("--before and --seeds", {"before": "there", "seeds": 3}),
+    ("--config with --predict", {"predict": True, "config": True}),
+    ("--profile with --scaling", {"scaling": True, "profile": True}),
+    (
+      "--baseline with --seeds",
+      {"seeds": 3, "config": True, "baseline": True},
+    ),
+  )
+  def test_what_does_not_is_refused(self, words, given):
+    testing.refusal(self, lambda: self.check(**given), words)
+
+  def test_seeds_are_counted_of_images_only(self):
+    given = dict.fromkeys((*bench.ALONE, "config", "baseline", "profile"))
+    given |= {"seeds": 3, "config": testing.experiment("network")}
+    testing.refusal(
+      self, lambda: bench.check_flags(given), "--seeds", "'theory'", "'vision'"
+    )
+
+
+class OtherNet(linen.Module):
+  """A net that is no WideResNet."""
+
+  num_classes: int
+
+  @linen.compact
+  def __call__(self, x, how, noise=None):
+    return linen.Dense(self.num_classes)(x.reshape(len(x), -1))
+
+
+class PeerTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    # No work is to start before what cannot be is refused.
+    costs = {"seconds": 0.5, "compile_seconds": 3.0}
+    self.timed = self.enterContext(
+      mock.patch.object(bench_vision, "seconds_per_step", return_value=costs)
+    )
+    self.enterContext(
+      mock.patch.dict(
+        nets.NETS._entries, other=lambda model, num_classes: OtherNet(10)
+      )
+    )
+
+  def test_another_net_has_no_peer(self):
+    config = small.experiment({"model.net": "other"})
+    testing.refusal(
+      self,
+      lambda: bench_vision.run(config, baseline=True),
+      *("--baseline", "model.net 'other'", "'wide_resnet'", "leave"),
+    )
+    self.timed.assert_not_called()
+
+  def test_another_net_is_timed_without_a_peer(self):
+    out = bench_vision.run(small.experiment({"model.net": "other"}))
+    self.assertEqual(out["net"], "OtherNet")
+    self.assertEqual(out["images_per_second"], 16 / 0.5)
+    self.assertNotIn("forward_flops_per_image", out)
+
+  def test_the_peer_has_no_noise(self):
+    config = small.experiment({"act_noise.std": 0.4})
+    testing.refusal(
+      self,
+      lambda: bench_vision.run(config, baseline=True),
+      *("--baseline", "act_noise.std 0.4", "leave"),
+    )
+    self.timed.assert_not_called()
 
 
 class FilesTest(absltest.TestCase):
