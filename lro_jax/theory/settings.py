@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lro_jax.core.schema import MAX_REAL, MAX_STEPS, ConfigDict, UserError
-from lro_jax.core.task import NOT_YET
 
 FREE, ASSUMPTION_3_3 = "free", "assumption_3_3"
 # Algorithms L-S and S of Section 3, and the mitigation of Section F.1.
@@ -310,7 +309,8 @@ def schedule(setting: Setting, q: np.ndarray) -> Schedule:
     setting: the run's numbers.
     q: share of training examples without a P component, [s].
   """
-  latest = NOT_YET if setting.anneal_step is None else setting.anneal_step
+  # A step that no run reaches.
+  latest = MAX_STEPS if setting.anneal_step is None else setting.anneal_step
   return Schedule(
     learning_rate=np.full(q.shape, setting.learning_rate),
     anneal_factor=np.full(q.shape, setting.anneal_factor),
