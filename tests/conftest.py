@@ -17,15 +17,17 @@ if jaxlib.__version__.startswith("0.10."):
     [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
   )
 
+# Many tests run the same program more than once, each time from nothing, some
+# in processes of their own: what one has compiled serves all others. The folder
+# is made by the process that starts the workers, and gone with the session.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+  _cache = tempfile.TemporaryDirectory()
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+  os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
 import jax  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 4)
-
-# Many tests run the same program more than once, each time from nothing: what
-# one has compiled serves the next. Gone with the session.
-_cache = tempfile.TemporaryDirectory()
-jax.config.update("jax_compilation_cache_dir", _cache.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402

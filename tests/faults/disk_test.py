@@ -4,12 +4,11 @@ The disks are real and tiny: a tmpfs in a mount namespace of the test's own.
 Where the system does not allow that these tests are skipped.
 """
 
-import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
+from typing import NamedTuple
 
 import pytest
 from absl.testing import absltest
@@ -19,6 +18,7 @@ from tests.faults import processes, small_runs
 
 SMALL = small_runs.NETWORK
 OWN_DISK = ["unshare", "--user", "--map-root-user", "--mount"]
+ANYWHERE = "true"
 
 
 def _allowed() -> bool:
@@ -34,7 +34,20 @@ def _allowed() -> bool:
 pytestmark = pytest.mark.skipif(not _allowed(), reason="needs mount namespaces")
 
 
+class Done(NamedTuple):
+  """How a run ended, and what it printed."""
+
+  status: int
+  output: str
+
+
 class DiskTestCase(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    # What it starts has the namespace in which the disks are.
+    cls.zygote = cls.enterClassContext(processes.Zygote(*OWN_DISK))
+
   def setUp(self):
     super().setUp()
     scratch = self.enterContext(tempfile.TemporaryDirectory())
@@ -42,47 +55,35 @@ class DiskTestCase(absltest.TestCase):
     self.workdir = self.scratch / "workdir"
     self.workdir.mkdir()
 
-  def run_on(self, disk: str, *arguments: str) -> subprocess.CompletedProcess:
+  def run_on(self, disk: str, *arguments: str) -> Done:
     """Runs with the workdir on its own disk; what is there then is kept."""
     kept, mounted = self.scratch / "kept", self.workdir
-    command = [sys.executable, "-m", "lro_jax.main", *SMALL.arguments]
-    command += [*arguments, f"--workdir={mounted}"]
-    done = subprocess.run(
-      [
-        *OWN_DISK,
-        "sh",
-        "-c",
-        # The second copy is to a disk with room.
-        f'{disk}; "$@"; status=$?; cp -r {mounted}/. {kept}; exit $status',
-        "sh",
-        *command,
-      ],
-      cwd=processes.ROOT,
-      env=os.environ
-      | {
-        "JAX_PLATFORMS": "cpu",
-        "NPROC": "16",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_COMPILATION_CACHE_DIR": str(self.scratch / "cache"),
-      },
-      capture_output=True,
-      text=True,
+    self.shell(disk)
+    process = self.zygote.run(
+      *SMALL.arguments, *arguments, f"--workdir={mounted}"
     )
+    # The copy is to a disk with room.
+    self.shell(f"cp -r {mounted}/. {kept}")
+    if disk != ANYWHERE:
+      self.shell(f"umount {mounted}")
     shutil.rmtree(self.workdir)
-    if kept.exists():
-      kept.rename(self.workdir)
-    return done
+    kept.rename(self.workdir)
+    return Done(process.wait(), process.output)
+
+  def shell(self, command):
+    process = self.zygote.shell(command)
+    self.assertEqual(process.wait(), 0, process.output)
 
   def anywhere(self, *arguments):
     """The same command where there is room; facts of the run."""
-    done = self.run_on("true", *arguments)
-    self.assertEqual(done.returncode, 0, done.stderr)
+    done = self.run_on(ANYWHERE, *arguments)
+    self.assertEqual(done.status, 0, done.output)
     return processes.facts(self.workdir / SMALL.folder)
 
   def one_error(self, done, *words):
-    self.assertEqual(done.returncode, 1, done.stderr)
-    self.assertFalse("Traceback" in done.stderr, done.stderr[-2000:])
-    last = done.stderr.strip().splitlines()[-1]
+    self.assertEqual(done.status, 1, done.output)
+    self.assertFalse("Traceback" in done.output, done.output[-2000:])
+    last = done.output.strip().splitlines()[-1]
     self.assertStartsWith(last, "Error: ")
     for word in words:
       self.assertIn(word, last)
@@ -94,7 +95,6 @@ class FullDiskTest(DiskTestCase):
     for size in ("4k", "8k"):
       done = self.run_on(f"mount -t tmpfs -o size={size} none {self.workdir}")
       self.one_error(done, "No space left on device")
-      self.workdir.mkdir(exist_ok=True)
 
   def test_full_while_logging(self):
     never = ("--config.checkpoint.minutes=1000", "--config.eval.every=1 steps")
@@ -112,10 +112,10 @@ class FullDiskTest(DiskTestCase):
   def test_full_while_saving(self):
     # Room for the rows and one checkpoint of some 60 KiB, not for a second.
     done = self.run_on(f"mount -t tmpfs -o size=250k none {self.workdir}")
-    warned = "could not be saved" in done.stderr
-    self.assertTrue(warned, done.stderr[-2000:])
-    self.assertFalse("Traceback" in done.stderr, done.stderr[-2000:])
-    if done.returncode:
+    warned = "could not be saved" in done.output
+    self.assertTrue(warned, done.output[-2000:])
+    self.assertFalse("Traceback" in done.output, done.output[-2000:])
+    if done.status:
       self.one_error(done, "No space left on device")
     resumed = self.anywhere()
     shutil.rmtree(self.workdir)

@@ -22,11 +22,7 @@ def free_port() -> int:
     return s.getsockname()[1]
 
 
-class HostsTestCase(testing.Figures, absltest.TestCase):
-  def setUp(self):
-    super().setUp()
-    self.zygote = self.enterContext(processes.Zygote())
-
+class HostsTestCase(testing.Figures, processes.Started, absltest.TestCase):
   def start(self, arguments, workdir, ids=(0, 1), own=((), ())):
     """Two hosts of one command, or those of some ids; `own` differs."""
     port = free_port()
@@ -67,7 +63,7 @@ class TwoHostsTest(HostsTestCase):
   def check_equal(self, name):
     """That two hosts do what one does with as many devices."""
     small = small_runs.ALL[name]
-    one, two = self.zygote.scratch / "one", self.zygote.scratch / "two"
+    one, two = self.scratch / "one", self.scratch / "two"
     alone = self.zygote.run(*small.arguments, f"--workdir={one}", devices=8)
     self.assertEqual(alone.wait(), 0, alone.output)
     self.both(small.arguments, two)
@@ -101,7 +97,7 @@ class TwoHostsTest(HostsTestCase):
   def check_continues(self, which):
     """One host is killed, and both go on together."""
     small = small_runs.NETWORK
-    whole = self.zygote.scratch / "whole"
+    whole = self.scratch / "whole"
     self.both(small.arguments, whole)
     cut = self.check_death(which)
     self.both(small.arguments, cut)
@@ -112,7 +108,7 @@ class TwoHostsTest(HostsTestCase):
   def check_death(self, which):
     """One host is killed, and the other says so; the workdir."""
     small = small_runs.NETWORK
-    cut = self.zygote.scratch / "cut"
+    cut = self.scratch / "cut"
     pair = self.start(small.arguments, cut)
     processes.wait_until(
       lambda: len(processes.saved(cut / small.folder)) > 1, pair[0]
@@ -134,7 +130,7 @@ class TwoHostsTest(HostsTestCase):
   @pytest.mark.slow
   def test_a_signal_to_one_ends_both_at_the_same_step(self):
     small = small_runs.NETWORK
-    cut = self.zygote.scratch / "cut"
+    cut = self.scratch / "cut"
     pair = self.start(
       (
         *small.arguments,
@@ -167,12 +163,12 @@ class MistakesTest(HostsTestCase):
       self.assertIn(word, errors[0])
 
   def test_the_limit_engine_has_one_device(self):
-    workdir = self.zygote.scratch / "limit"
+    workdir = self.scratch / "limit"
     for process in self.start(small_runs.LIMIT.arguments, workdir):
       self.refused(process, "on 2 hosts", "start hosts by themselves")
 
   def test_hosts_that_were_started_differently(self):
-    workdir = self.zygote.scratch / "differ"
+    workdir = self.scratch / "differ"
     own = [(f"--config.data.r={0.2 + i}",) for i in (0, 1)]
     pair = self.start(small_runs.NETWORK.arguments, workdir, own=own)
     for process in pair:
@@ -181,7 +177,7 @@ class MistakesTest(HostsTestCase):
   @pytest.mark.slow
   def test_a_host_that_never_comes(self):
     (process,) = self.start(
-      small_runs.NETWORK.arguments, self.zygote.scratch / "alone", ids=(1,)
+      small_runs.NETWORK.arguments, self.scratch / "alone", ids=(1,)
     )
     self.assertEqual(process.wait(), 1, process.output)
     self.assertIn("Error: ", process.output)
@@ -194,7 +190,7 @@ class AgainTest(HostsTestCase):
     small = small_runs.IMAGES
     facts = []
     for name in "ab":
-      workdir = self.zygote.scratch / name
+      workdir = self.scratch / name
       self.both(small.arguments, workdir)
       facts.append(json.dumps(str(processes.facts(workdir / small.folder))))
     self.assertEqual(*facts)

@@ -20,16 +20,12 @@ KINDS += (("images", 4),)
 FULL = 11
 
 
-class Kill(testing.Figures, absltest.TestCase):
+class Kill(testing.Figures, processes.Started, absltest.TestCase):
   """Runs of a kind against one that was never interrupted."""
-
-  def setUp(self):
-    super().setUp()
-    self.zygote = self.enterContext(processes.Zygote())
 
   def reference(self, small, devices):
     """Facts of the uninterrupted run."""
-    folder = self.zygote.scratch / "whole"
+    folder = self.scratch / "whole"
     process = self.zygote.run(
       *small.arguments, f"--workdir={folder}", devices=devices
     )
@@ -38,7 +34,7 @@ class Kill(testing.Figures, absltest.TestCase):
 
   def killed(self, small, devices, draw, name):
     """Kills once, at a drawn time; the process's workdir, and when it was."""
-    workdir = self.zygote.scratch / name
+    workdir = self.scratch / name
     run = workdir / small.folder
     process = self.zygote.start(
       *small.arguments, f"--workdir={workdir}", devices=devices

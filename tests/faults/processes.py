@@ -1,8 +1,9 @@
 """Real processes to be killed: `python -m lro_jax.main` in forks of one zygote.
 
 The zygote has imported what is slow to import, and started no JAX backend: a
-fork of it is a fresh process that begins in a tenth of the time. Whoever starts
-a Zygote closes it; what then still runs is killed.
+fork of it is a fresh process that begins in a tenth of the time. One serves
+all tests of a session, see `Started`: importing costs as much as a small run.
+Whoever starts a Zygote closes it; what then still runs is killed.
 """
 
 import json
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 
-import jax
+import pytest
 
 from lro_jax.core import checkpoint, folders, metrics
 
@@ -45,7 +46,7 @@ while True:
   buffer += chunk
   *lines, buffer = buffer.split(b"\\n")
   for line in lines:
-    devices, arguments, errors = json.loads(line)
+    devices, arguments, errors, command = json.loads(line)
     pid = os.fork()
     if pid:
       print("started", pid, flush=True)
@@ -54,6 +55,8 @@ while True:
     out = os.open(errors, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(out, 1)
     os.dup2(out, 2)
+    if command:
+      os.execvp("sh", ["sh", "-c", command])
     jax.config.update("jax_num_cpu_devices", devices)
     os.environ["JAX_NUM_CPU_DEVICES"] = str(devices)
     sys.argv[1:] = arguments
@@ -103,6 +106,15 @@ class Process:
 class Zygote:
   """Starts commands; a context manager."""
 
+  def __init__(self, *prefix: str):
+    """Begins nothing yet.
+
+    Args:
+      *prefix: a command that itself becomes the command that follows it, as
+        `unshare` does.
+    """
+    self._prefix = prefix
+
   def __enter__(self):
     self._files = tempfile.TemporaryDirectory()
     self.scratch = pathlib.Path(self._files.name)
@@ -110,18 +122,15 @@ class Zygote:
     self._started: queue.Queue = queue.Queue()
     self._count = 0
     self._process = subprocess.Popen(
-      [sys.executable, "-c", _ZYGOTE],
+      [*self._prefix, sys.executable, "-c", _ZYGOTE],
       cwd=ROOT,
       env=os.environ
       | {
         "JAX_PLATFORMS": "cpu",
         "NPROC": "16",
         # Compiling is nearly all that so small runs cost; what one process has
-        # compiled serves the next.
+        # compiled serves the next: see tests/conftest.py.
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir
-        or str(self.scratch / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         "PYTHONWARNINGS": "ignore",
       },
       stdin=subprocess.PIPE,
@@ -136,11 +145,7 @@ class Zygote:
     self._process.wait()
     while not self._started.empty():
       self._started.get()
-    for pid in self._alive:
-      try:
-        os.kill(pid, signal.SIGKILL)
-      except ProcessLookupError:
-        pass
+    self.kill_rest()
     self._process.stdout.close()
     self._files.cleanup()
 
@@ -149,18 +154,37 @@ class Zygote:
     for line in self._process.stdout:
       first, second = line.split()
       if first == b"started":
+        # A number may come again.
+        self.statuses.pop(int(second), None)
         self._alive.add(int(second))
         self._started.put(int(second))
       else:
         self._alive.discard(int(first))
         self.statuses[int(first)] = int(second)
 
+  def kill_rest(self) -> None:
+    """SIGKILL to what still runs."""
+    for pid in list(self._alive):
+      try:
+        os.kill(pid, signal.SIGKILL)
+      except ProcessLookupError:
+        pass
+
   def start(self, *arguments: str, devices: int = 1) -> Process:
     """Starts `python -m lro_jax.main` with some virtual devices."""
+    return self._start(devices, arguments, "")
+
+  def shell(self, command: str) -> Process:
+    """Lets the shell do a command, and waits until it has ended."""
+    process = self._start(1, (), command)
+    process.wait()
+    return process
+
+  def _start(self, devices, arguments, command):
     self._count += 1
     output = self.scratch / f"{self._count}.txt"
     output.touch()
-    line = json.dumps([devices, arguments, str(output)])
+    line = json.dumps([devices, arguments, str(output), command])
     self._process.stdin.write(line.encode() + b"\n")
     self._process.stdin.flush()
     return Process(self, self._started.get(timeout=PATIENCE), output)
@@ -170,6 +194,18 @@ class Zygote:
     process = self.start(*arguments, devices=devices)
     process.wait()
     return process
+
+
+class Started:
+  """Gives a test class `self.zygote`, and a folder of the test's own."""
+
+  @pytest.fixture(autouse=True)
+  def _take_zygote(self, zygote):
+    self.zygote = zygote
+    with tempfile.TemporaryDirectory() as folder:
+      self.scratch = pathlib.Path(folder)
+      yield
+      zygote.kill_rest()
 
 
 def saved(run: pathlib.Path) -> list[int]:

@@ -12,7 +12,7 @@ from tests.faults import processes, small_runs
 ONCE = ("--config.checkpoint.minutes=1000", "--config.eval.every=never")
 
 
-class SignalTest(absltest.TestCase):
+class SignalTest(processes.Started, absltest.TestCase):
   def test_it_saves_and_ends_and_the_same_command_continues(self):
     self.check("network", signal.SIGTERM)
 
@@ -22,15 +22,14 @@ class SignalTest(absltest.TestCase):
 
   def check(self, name, number):
     """A signal, and the same command again."""
-    zygote = self.enterContext(processes.Zygote())
     small = small_runs.ALL[name]
-    whole, cut = zygote.scratch / "whole", zygote.scratch / "cut"
+    whole, cut = self.scratch / "whole", self.scratch / "cut"
     arguments = (*small.arguments, *ONCE)
     if name == "network":
       arguments += ("--config.shrink.train.max=4000 steps",)
     else:
       arguments += ("--config.shrink.train.max=10 epochs",)
-    process = zygote.start(*arguments, f"--workdir={cut}")
+    process = self.zygote.start(*arguments, f"--workdir={cut}")
     rows = cut / small.folder / metrics.METRICS
     processes.wait_until(
       lambda: rows.exists() and rows.stat().st_size > 0, process
@@ -44,9 +43,9 @@ class SignalTest(absltest.TestCase):
     (at,) = processes.saved(cut / small.folder)
     record = metrics.read_json(cut / small.folder / metrics.RUN)
     self.assertEqual(record["status"], "running")
-    again = zygote.run(*arguments, f"--workdir={cut}")
+    again = self.zygote.run(*arguments, f"--workdir={cut}")
     self.assertEqual(again.wait(), 0, again.output)
-    uninterrupted = zygote.run(*arguments, f"--workdir={whole}")
+    uninterrupted = self.zygote.run(*arguments, f"--workdir={whole}")
     self.assertEqual(uninterrupted.wait(), 0, uninterrupted.output)
     self.assertEqual(
       processes.facts(cut / small.folder),

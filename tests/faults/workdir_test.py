@@ -9,23 +9,22 @@ from lro_jax.core import folders, interrupt, metrics
 from tests.faults import processes, small_runs
 
 
-class TwoProcessesTest(absltest.TestCase):
+class TwoProcessesTest(processes.Started, absltest.TestCase):
   def test_the_same_command_twice_at_the_same_time(self):
-    zygote = self.enterContext(processes.Zygote())
     small = small_runs.IMAGES
-    whole, shared = zygote.scratch / "whole", zygote.scratch / "shared"
-    first = zygote.start(*small.arguments, f"--workdir={shared}")
+    whole, shared = self.scratch / "whole", self.scratch / "shared"
+    first = self.zygote.start(*small.arguments, f"--workdir={shared}")
     lock = shared / small.folder / folders.LOCK
     processes.wait_until(
       lambda: lock.exists() and lock.read_text() != "", first
     )
-    second = zygote.run(*small.arguments, f"--workdir={shared}")
+    second = self.zygote.run(*small.arguments, f"--workdir={shared}")
     # Not all is done, and a scheduler is to come again.
     self.assertEqual(second.wait(), interrupt.EXIT_STATUS, second.output)
     self.assertIn("under way in other processes", second.output)
     self.assertIn(f"is being done by process {first.pid} on", second.output)
     self.assertEqual(first.wait(), 0, first.output)
-    alone = zygote.run(*small.arguments, f"--workdir={whole}")
+    alone = self.zygote.run(*small.arguments, f"--workdir={whole}")
     self.assertEqual(alone.wait(), 0, alone.output)
     self.assertEqual(
       *(processes.facts(w / small.folder) for w in (whole, shared))

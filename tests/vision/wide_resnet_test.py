@@ -108,8 +108,11 @@ def products(program):
       # Each output is a sum over all of the kernel but its output channels.
       per_output = kernel.size // kernel.shape[-1]
       total += equation.outvars[0].aval.size * per_output
-    for inner in jax.core.jaxprs_in_params(equation.params):
-      total += products(inner)
+    # What a call, a loop or a branch has inside; closed over values or not.
+    for value in jax.tree.leaves(list(equation.params.values())):
+      inner = getattr(value, "jaxpr", value)
+      if hasattr(inner, "eqns"):
+        total += products(inner)
   return total
 
 
