@@ -36,7 +36,7 @@ MISTAKES = (
   ((W,), "--config is missing"),
   ((W, "--branch_from=nowhere@3"), "no run in 'nowhere'", "config.json"),
   ((W, "--branch_from=nowhere"), "'nowhere'", "RUN@STEP"),
-  ((W, LIMIT, "--branch_from=nowhere@3"), "no run in nowhere"),
+  ((W, LIMIT, "--branch_from=nowhere@3000"), "no run in nowhere"),
   ((W, "--config=configs/branch.py"), "RUN@STEP"),
   (("--branch_from=a@3",), "--workdir is missing"),
   ((LIMIT,), "--workdir is missing"),

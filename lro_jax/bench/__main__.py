@@ -4,7 +4,7 @@ r"""Speed: what a run costs, by part, beside a named baseline in the same run.
   python -m lro_jax.bench --config=configs/patches.py:cpu --baseline --profile
   python -m lro_jax.bench --scaling
   python -m lro_jax.bench --seeds=3 --config=configs/patches.py:cpu
-  python -m lro_jax.bench --before=../lro_jax_before
+  python -m lro_jax.bench --before=../lro_jax_before [--whole]
   python -m lro_jax.bench --predict
 
 For every engine of a theory experiment, or the net of an image experiment:
@@ -59,7 +59,8 @@ def check_flags(given: Mapping[str, Any]) -> None:
   """Refuses flags that do not go together. Ours.
 
   Args:
-    given: value by name; of `ALONE`, 'config', 'baseline' and 'profile'.
+    given: value by name; of `ALONE`, 'config', 'baseline', 'profile' and
+      'whole'.
 
   Raises:
     UserError: two measurements, a flag that one does not read, or seeds of
@@ -78,6 +79,11 @@ def check_flags(given: Mapping[str, Any]) -> None:
           f"Got --{other} with --{name}, which does not read it: leave either"
           " out."
         )
+  if given["whole"] and not given["before"]:
+    raise UserError(
+      "Got --whole without --before: it is the main command of another checkout"
+      " and of this; name one with --before=FOLDER."
+    )
   config = given["config"]
   if given["seeds"] and track_of(config) is not TRACKS["vision"]:
     raise UserError(
@@ -147,6 +153,9 @@ def main() -> None:
   before = flags.DEFINE_string(
     "before", None, "Folder of another checkout: all configs, then and now."
   )
+  whole_command = flags.DEFINE_bool(
+    "whole", False, "With --before: the README's main command as a whole."
+  )
   predicted = flags.DEFINE_bool(
     "predict", False, "Predict WRN-16-10 on TPU v4-8 and v4-32. Runs nothing."
   )
@@ -161,6 +170,7 @@ def main() -> None:
         "profile": profile.value,
         "predict": predicted.value,
         "before": before.value,
+        "whole": whole_command.value,
         "scaling": scaled.value,
         "seeds": num_seeds.value,
       }
@@ -168,7 +178,8 @@ def main() -> None:
     if predicted.value:
       found = predict.run()
     elif before.value:
-      found = compare.run(before.value)
+      compared = compare.whole if whole_command.value else compare.run
+      found = compared(before.value)
     elif scaled.value:
       found = scaling.run(*[theory_config.get_config("")] * 2)
     elif num_seeds.value:

@@ -7,9 +7,12 @@ machine; a ratio is of the medians over turns.
 import json
 import os
 import pathlib
+import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from typing import Any
 
 from lro_jax.core.schema import UserError
@@ -21,6 +24,9 @@ CONFIGS = (
   "configs/cifar10.py:cpu",
 )
 TURNS = 3
+# The README's.
+MAIN = ("-m", "lro_jax.main", "--config=configs/theory.py")
+WHOLE_TURNS = 2
 STEP = pathlib.Path(__file__).with_name("step.py")
 HERE = STEP.parent.parent.parent
 
@@ -55,6 +61,68 @@ def in_child(
   return json.loads(child.stdout.splitlines()[-1])
 
 
+def checkout(before: str) -> pathlib.Path:
+  """The other checkout's folder. Ours.
+
+  Raises:
+    UserError: it is none.
+  """
+  there = pathlib.Path(before).resolve()
+  if not (there / "lro_jax" / "main.py").exists():
+    raise UserError(
+      f"Got --before={before}, which has no lro_jax/main.py: name the folder of"
+      " another checkout, as git worktree makes it."
+    )
+  return there
+
+
+def whole(before: str, turns: int = WHOLE_TURNS) -> dict[str, Any]:
+  """The README's main command, then and now: everything a user waits for. Ours.
+
+  Args:
+    before: folder of the other checkout.
+    turns: how often each is run.
+
+  Returns:
+    Wall and processor seconds of every turn, and the ratios of their medians.
+
+  Raises:
+    UserError: no checkout there, or the command failed.
+  """
+  places = {"before": checkout(before), "after": HERE}
+  found = {when: {"wall": [], "processor": []} for when in places}
+  for _ in range(turns):
+    for when, place in places.items():
+      used, began = os.times(), time.monotonic()
+      with tempfile.TemporaryDirectory() as workdir:
+        done = subprocess.run(
+          [sys.executable, *MAIN, f"--workdir={workdir}"],
+          env=os.environ | {"PYTHONPATH": str(place)},
+          cwd=place,
+          capture_output=True,
+          text=True,
+        )
+      if done.returncode:
+        raise UserError(f"{shlex.join(MAIN)} failed in {place}: run it there.")
+      now = os.times()
+      found[when]["wall"].append(time.monotonic() - began)
+      found[when]["processor"].append(
+        now.children_user
+        + now.children_system
+        - used.children_user
+        - used.children_system
+      )
+  ratios = {
+    what: statistics.median(found["before"][what])
+    / statistics.median(found["after"][what])
+    for what in ("wall", "processor")
+  }
+  for when, seconds in found.items():
+    print(f"{shlex.join(MAIN)}, {when}: {seconds}", flush=True)
+  print(f"ratios: {ratios}", flush=True)
+  return {"main": shlex.join(MAIN), "turns": turns, "ratio": ratios} | found
+
+
 def run(
   before: str, configs: tuple[str, ...] = CONFIGS, turns: int = TURNS
 ) -> dict[str, Any]:
@@ -68,12 +136,7 @@ def run(
   Raises:
     UserError: no checkout there.
   """
-  there = pathlib.Path(before).resolve()
-  if not (there / "lro_jax" / "main.py").exists():
-    raise UserError(
-      f"Got --before={before}, which has no lro_jax/main.py: name the folder of"
-      " another checkout, as git worktree makes it."
-    )
+  there = checkout(before)
   rows = []
   for name in configs:
     found = {"before": [], "after": []}

@@ -28,8 +28,9 @@ class ByGroup(NamedTuple):
   """What the two groups of M1 have, or give.
 
   Attributes:
-    p_only: the examples with only a P component; or what comes from them.
-    m2: those of M2.
+    p_only: of the examples with only a P component, their own rows [..., k, n1]
+      or values [..., k]; or what comes from them, [n1].
+    m2: of those of M2, [..., n1 - k, n1] or [..., n1 - k]; or from them, [n1].
   """
 
   p_only: Array
@@ -37,7 +38,7 @@ class ByGroup(NamedTuple):
 
   @property
   def whole(self) -> Array:
-    """The sum of what both give. Lemma B.6 and Section 5 take it apart."""
+    """The sum of what both give, [n1]. Lemma B.6 and Section 5 part it."""
     return self.p_only + self.m2
 
 

@@ -80,10 +80,12 @@ class BeforeAfterTest(parameterized.TestCase):
 
 
 class FlagsTest(parameterized.TestCase):
+  OTHERS = ("config", "baseline", "profile", "whole")
+
   def check(self, **given):
     """Checks a command line with these flags."""
     config = given.get("config")
-    no = dict.fromkeys((*bench.ALONE, "config", "baseline", "profile"))
+    no = dict.fromkeys((*bench.ALONE, *self.OTHERS))
     bench.check_flags(no | given | {"config": config and small.experiment()})
 
   @parameterized.parameters(
@@ -92,6 +94,7 @@ class FlagsTest(parameterized.TestCase):
     {"config": True, "seeds": 3},
     {"predict": True},
     {"before": "there"},
+    {"before": "there", "whole": True},
     {"scaling": True},
   )
   def test_what_goes_together_does(self, **given):
@@ -102,6 +105,7 @@ class FlagsTest(parameterized.TestCase):
     ("--before and --seeds", {"before": "there", "seeds": 3}),
     ("--config with --predict", {"predict": True, "config": True}),
     ("--profile with --scaling", {"scaling": True, "profile": True}),
+    ("--whole without --before", {"scaling": True, "whole": True}),
     (
       "--baseline with --seeds",
       {"seeds": 3, "config": True, "baseline": True},
@@ -111,7 +115,7 @@ class FlagsTest(parameterized.TestCase):
     testing.refusal(self, lambda: self.check(**given), words)
 
   def test_seeds_are_counted_of_images_only(self):
-    given = dict.fromkeys((*bench.ALONE, "config", "baseline", "profile"))
+    given = dict.fromkeys((*bench.ALONE, *self.OTHERS))
     given |= {"seeds": 3, "config": testing.experiment("network")}
     testing.refusal(
       self, lambda: bench.check_flags(given), "--seeds", "'theory'", "'vision'"

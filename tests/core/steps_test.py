@@ -125,7 +125,7 @@ class EventsTest(parameterized.TestCase):
       events = compiled.fetch(compiled.evaluate(carry)).events
     losses = np.array(losses)
     for seed in range(3):
-      threshold = float(task.data.shared["anneal_threshold"][seed])
+      threshold = float(task.data.shared["schedule"].anneal_threshold[seed])
       for name, bound in (("anneal", threshold), ("stop", 0.36)):
         at = events[name][seed]
         # The loss in the step and in the evaluation differ by rounding.

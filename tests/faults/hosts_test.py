@@ -53,6 +53,7 @@ def rows_of(run):
 
 
 class TwoHostsTest(HostsTestCase):
+  @pytest.mark.slow
   def test_two_hosts_equal_one_with_eight_devices(self):
     self.check_equal("images")
 

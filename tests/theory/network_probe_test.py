@@ -28,9 +28,9 @@ def config(algorithm):
 def anneals_by_loss(task, cfg):
   """The task, its threshold eps1 + q log 2 whatever the algorithm."""
   q = float(1 - task.data.examples["m1"].mean())
-  shared = task.data.shared | {
-    "anneal_threshold": np.array([cfg.optim.anneal_excess + q * np.log(2)])
-  }
+  threshold = np.array([cfg.optim.anneal_excess + q * np.log(2)])
+  shared = dict(task.data.shared)
+  shared["schedule"] = shared["schedule"]._replace(anneal_threshold=threshold)
   return task._replace(data=task.data._replace(shared=shared))
 
 

@@ -92,7 +92,7 @@ class BasesTest(absltest.TestCase):
         sums = [None, None]
         for i, xi in enumerate((draw, project(draw))):
           states[i], sums[i] = step[i](states[i], batch[i])
-          gamma = (full, reduced)[i].learning_rate(states[i])
+          gamma = (full, reduced)[i].learning_rate(states[i], batch[i])
           states[i] = states[i]._replace(
             params=jax.tree.map(
               lambda u, n, gamma=gamma: u - gamma * n, states[i].params, xi

@@ -17,7 +17,7 @@ def programs(preset: str, arm: str, fields: dict) -> dict[str, str]:
   )
   with jax.enable_x64(task.x64):
     compiled = steps.compile_task(task, 1)
-    lowered = compiled.lower(compiled.init())
+    lowered = compiled.lower(jax.eval_shape(compiled.init))
   return {name: program.as_text() for name, program in lowered.items()}
 
 

@@ -41,7 +41,7 @@ class Past:
       [np.asarray(x) for x in state.probe.parts.noise] for state in run.states
     ]
     self.start = self.noise[0]
-    threshold = float(run.task.data.shared["anneal_threshold"][0])
+    threshold = float(run.task.data.shared["schedule"].anneal_threshold[0])
     act_key = prng.stream_key(prng.root_key(cfg.seeds[0]), Stream.ACT_NOISE)
     self.rates, self.grads, self.grads_m2, self.rhos = [], [], [], []
     self.t0, self.m2_at = None, None
