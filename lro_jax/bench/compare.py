@@ -26,7 +26,7 @@ CONFIGS = (
 TURNS = 3
 # The README's.
 MAIN = ("-m", "lro_jax.main", "--config=configs/theory.py")
-WHOLE_TURNS = 2
+WHOLE_TURNS = 1
 STEP = pathlib.Path(__file__).with_name("step.py")
 HERE = STEP.parent.parent.parent
 

@@ -80,14 +80,9 @@ def add_gaussian_noise(
     draw_key = prng.step_key(state.key, state.count)
     leaves, treedef = jax.tree.flatten(updates)
     keys = jax.random.split(draw_key, len(leaves))
-    # Where two use a draw (the weights, their noise part) a compiler would
-    # rather make half of it twice.
-    draws = jax.lax.optimization_barrier(
-      [normal(k, g.shape, g.dtype) for k, g in zip(keys, leaves, strict=True)]
-    )
     noisy = [
-      g + jnp.asarray(level, g.dtype) * draw
-      for g, draw in zip(leaves, draws, strict=True)
+      g + jnp.asarray(level, g.dtype) * normal(k, g.shape, g.dtype)
+      for g, k in zip(leaves, keys, strict=True)
     ]
     return treedef.unflatten(noisy), state._replace(count=count)
 
