@@ -144,9 +144,12 @@ def look(
   own = page.resolve().as_uri()
   ask("Page.navigate", url=own)
   browser.wait_for("Page.loadEventFired")
-  told = ask(
+  answer = ask(
     "Runtime.evaluate", expression=LOOK, awaitPromise=True, returnByValue=True
-  )["result"]["value"]
+  )
+  if "exceptionDetails" in answer:
+    raise SystemExit(f"{page.name} could not be looked at: {answer}")
+  told = answer["result"]["value"]
 
   def picture(path, **how):
     shot = ask("Page.captureScreenshot", format="png", **how)["data"]
@@ -184,6 +187,10 @@ def main() -> int:
   if not program:
     print("No chromium here: install it, or set CHROMIUM.", file=sys.stderr)
     return 2
+  for page in args.pages:
+    if not pathlib.Path(page.partition("=")[2]).is_file():
+      print(f"Got {page}: it must be NAME=FILE of a page.", file=sys.stderr)
+      return 2
   args.out.mkdir(parents=True, exist_ok=True)
   good = True
   with contextlib.closing(Chromium(program)) as browser:

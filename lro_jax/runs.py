@@ -237,10 +237,11 @@ def _take(
 def _compiling_once() -> Iterator[None]:
   """Runs inside that are the same program compile it once: seeds, arms.
 
-  Kept by JAX in a folder that goes with the process, unless it has one already
-  (`core.cli.cache_flag`).
+  Where it takes JAX more than a second; kept in a folder that goes with the
+  process, unless it has one already (`core.cli.cache_flag`). Of several hosts
+  only the first would write, and go ahead of the others.
   """
-  if jax.config.jax_compilation_cache_dir:
+  if jax.config.jax_compilation_cache_dir or hosts.count() > 1:
     yield
     return
   with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

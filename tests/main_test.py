@@ -5,8 +5,11 @@ import pathlib
 import tempfile
 
 import jax
+import jax.numpy as jnp
 from absl.testing import absltest
+from jax.experimental.compilation_cache import compilation_cache
 
+from lro_jax import runs
 from lro_jax.core import metrics
 from lro_jax.report import collect
 from tests import testing
@@ -30,6 +33,42 @@ def snapshot(workdir):
     for path in workdir.rglob("*")
     if path.name in WRITTEN
   }
+
+
+class CompilingOnceTest(absltest.TestCase):
+  """What is the same program is compiled once, and leaves nothing."""
+
+  def setUp(self):
+    super().setUp()
+    # The tests have a folder of their own for what they compile.
+    before = jax.config.jax_compilation_cache_dir
+    self.addCleanup(jax.config.update, runs.CACHE, before)
+    self.addCleanup(compilation_cache.reset_cache)
+    jax.config.update(runs.CACHE, None)
+    compilation_cache.reset_cache()
+    least = "jax_persistent_cache_min_compile_time_secs"
+    self.addCleanup(jax.config.update, least, jax.config.values[least])
+    jax.config.update(least, 0.0)
+
+  def test_inside_there_is_a_folder_that_is_gone_outside(self):
+    with runs._compiling_once():
+      folder = pathlib.Path(jax.config.jax_compilation_cache_dir)
+      twice = [
+        jax.jit(lambda x: x @ x + 3).lower(1.0 * jnp.eye(3)) for _ in "ab"
+      ]
+      for lowered in twice:
+        lowered.compile()
+      self.assertTrue(folder.is_dir())
+      self.assertLen(list(folder.glob("jit__lambda-*-cache")), 1)
+    self.assertFalse(folder.exists())
+    self.assertIsNone(jax.config.jax_compilation_cache_dir)
+
+  def test_a_folder_that_was_named_is_kept(self):
+    named = self.enterContext(tempfile.TemporaryDirectory())
+    jax.config.update(runs.CACHE, named)
+    with runs._compiling_once():
+      self.assertEqual(jax.config.jax_compilation_cache_dir, named)
+    self.assertEqual(jax.config.jax_compilation_cache_dir, named)
 
 
 class RunTest(absltest.TestCase):

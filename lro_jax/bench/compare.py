@@ -24,11 +24,16 @@ CONFIGS = (
   "configs/cifar10.py:cpu",
 )
 TURNS = 3
+CACHE = "JAX_COMPILATION_CACHE_DIR"
 # The README's.
 MAIN = ("-m", "lro_jax.main", "--config=configs/theory.py")
 WHOLE_TURNS = 1
 STEP = pathlib.Path(__file__).with_name("step.py")
 HERE = STEP.parent.parent.parent
+
+
+def _last_words(child: subprocess.CompletedProcess) -> str:
+  return (child.stderr.strip().splitlines()[-1:] or ["no word"])[0][:200]
 
 
 def in_child(
@@ -53,10 +58,9 @@ def in_child(
     text=True,
   )
   if child.returncode:
-    last = child.stderr.strip().splitlines()[-1:] or ["no word"]
     raise UserError(
-      f"A step of {name} could not be timed in {checkout} ({last[0][:200]}):"
-      " name a checkout of this project."
+      f"A step of {name} could not be timed in {checkout}"
+      f" ({_last_words(child)}): name a checkout of this project."
     )
   return json.loads(child.stdout.splitlines()[-1])
 
@@ -81,7 +85,7 @@ def whole(before: str, turns: int = WHOLE_TURNS) -> dict[str, Any]:
 
   Args:
     before: folder of the other checkout.
-    turns: how often each is run.
+    turns: how often each is run, the other checkout first.
 
   Returns:
     Wall and processor seconds of every turn, and the ratios of their medians.
@@ -93,17 +97,22 @@ def whole(before: str, turns: int = WHOLE_TURNS) -> dict[str, Any]:
   found = {when: {"wall": [], "processor": []} for when in places}
   for _ in range(turns):
     for when, place in places.items():
+      # What one has compiled is not to serve the other.
+      mine = {k: v for k, v in os.environ.items() if k != CACHE}
       used, began = os.times(), time.monotonic()
       with tempfile.TemporaryDirectory() as workdir:
         done = subprocess.run(
           [sys.executable, *MAIN, f"--workdir={workdir}"],
-          env=os.environ | {"PYTHONPATH": str(place)},
+          env=mine | {"PYTHONPATH": str(place)},
           cwd=place,
           capture_output=True,
           text=True,
         )
       if done.returncode:
-        raise UserError(f"{shlex.join(MAIN)} failed in {place}: run it there.")
+        raise UserError(
+          f"{shlex.join(MAIN)} failed in {place} ({_last_words(done)}): run it"
+          " there."
+        )
       now = os.times()
       found[when]["wall"].append(time.monotonic() - began)
       found[when]["processor"].append(

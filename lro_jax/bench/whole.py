@@ -72,7 +72,7 @@ def run_in(
 def compare(config: ConfigDict, found: dict[str, Any], num: int) -> dict:
   """A run of some steps beside the sum of its parts. Ours.
 
-  Both from the second call of the device on: the first one compiles.
+  Both from the return of the device's first call on: it compiles.
 
   Args:
     config: a run's config.
@@ -102,7 +102,9 @@ def compare(config: ConfigDict, found: dict[str, Any], num: int) -> dict:
     run_in(folder, config, task, told_to_end)
     ended = time.monotonic()
     written = (folder / metrics.METRICS).read_text().count("\n")
-  begun = asked[1]
+  # Asked after the measurement at step 0, before the first call, which compiles
+  # before it returns, and after it.
+  begun = asked[2]
   whole = ended - begun
   parts = {
     "steps": (num - _first_steps(config, task)) * found["step_seconds"],

@@ -37,8 +37,8 @@ class AnnealOnLossState(NamedTuple):
 
 
 def _is_number(x) -> bool:
-  """Whether it is known already; an array may be a compiled program's."""
-  return isinstance(x, (int, float))
+  """Whether it is known already; JAX's arrays may be a compiled program's."""
+  return not callable(x) and not isinstance(x, jax.Array)
 
 
 def _zero() -> Array:

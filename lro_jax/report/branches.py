@@ -58,17 +58,21 @@ def left_out(run: RunLog) -> dict[int, str]:
 
 
 def is_annealed_there(run: RunLog) -> bool:
-  """Whether it is a branch that anneals where it begins, in every seed. Ours.
+  """Whether it is a branch that anneals where it begins. Ours.
+
+  In every seed that has an end; where none has, in any seed.
 
   Args:
     run: an arm of one cell.
   """
   at = begins_at(run)
-  return at is not None and all(
-    run.event_step(collect.ANNEAL, seed) == at
-    for seed in run.seeds
-    if seed not in left_out(run)
-  )
+  if at is None:
+    return False
+  ended = [seed for seed in run.seeds if seed not in left_out(run)]
+  annealed = [
+    run.event_step(collect.ANNEAL, seed) == at for seed in ended or run.seeds
+  ]
+  return all(annealed) if ended else any(annealed)
 
 
 class Curve(NamedTuple):
@@ -84,11 +88,10 @@ class Curve(NamedTuple):
 
   @property
   def whole(self) -> list[int]:
-    """Seeds that every branch has the end of: those of the mean."""
+    """Seeds that every branch with an end has it of: those of the mean."""
+    ended = (set(run.seeds) - set(left_out(run)) for run in self.branches)
     return sorted(
-      set.intersection(
-        *(set(run.seeds) - set(left_out(run)) for run in self.branches)
-      )
+      set.intersection(*[seeds for seeds in ended if seeds] or [set()])
     )
 
 

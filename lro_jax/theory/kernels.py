@@ -52,7 +52,7 @@ from lro_jax.theory.settings import Setting, noise_std_after, unit_share
 # Absolute error allowed to the kernel's arcsine.
 TOLERANCE = 1e-8
 
-# Pairs of examples in one block of `off_diagonal`: 4 MiB.
+# Pairs of examples of a seed in one block of `off_diagonal`: 4 MiB.
 BLOCK_SIZE = 2**19
 
 
@@ -206,7 +206,7 @@ def off_diagonal(
   """Sum over j of |x_j| cos_ij k(rho cos_ij a_i) A_j, without |x_i|, [n]. Ours.
 
   Horner in cos^2, pair by pair, a block of j at a time, so that what is summed
-  stays in a cache whatever the number of examples.
+  takes little memory whatever the number of examples.
 
   Args:
     kernel: the kernel.

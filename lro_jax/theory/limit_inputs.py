@@ -8,7 +8,7 @@ patches, whose running sums are the same for all.
 
 The examples of M1 come in two groups, those with only a P component first: so
 the sum over all of M1 is the sum over both, and Lemma 5.2's restriction to M2
-costs nothing. Matrices are kept by group: a step cuts nothing out of anything.
+costs nothing. Matrices are kept by group: a step need not cut them.
 Letters: see `lro_jax.theory`.
 """
 

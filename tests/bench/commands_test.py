@@ -219,6 +219,41 @@ def given(folder):
   )
 
 
+class WholeTest(absltest.TestCase):
+  """The main command of two checkouts, by children that are not there."""
+
+  def ran(self, stderr="", returncode=0):
+    def child(command, *, env, cwd, **unused):
+      self.children.append((cwd, env))
+      return mock.Mock(returncode=returncode, stderr=stderr)
+
+    # Squares: every turn takes longer than the one before.
+    used = (mock.Mock(children_user=n**2, children_system=0) for n in range(99))
+    self.children = []
+    set_ = {"JAX_COMPILATION_CACHE_DIR": "somewhere"}
+    with (
+      mock.patch.object(compare.subprocess, "run", child),
+      mock.patch.object(compare.os, "times", lambda: next(used)),
+      mock.patch.dict(compare.os.environ, set_),
+    ):
+      return compare.whole(str(compare.HERE), turns=2)
+
+  def test_each_checkout_runs_its_own_code_and_compiles_for_itself(self):
+    got = self.ran()
+    self.assertLen(got["before"]["wall"], 2)
+    # Squares of 0 to 7 by pairs; before and after take turns.
+    self.assertEqual(got["before"]["processor"], [1, 9])
+    self.assertEqual(got["after"]["processor"], [5, 13])
+    self.assertAlmostEqual(got["ratio"]["processor"], 5 / 9)
+    for place, env in self.children:
+      self.assertEqual(env["PYTHONPATH"], str(place))
+      self.assertNotIn("JAX_COMPILATION_CACHE_DIR", env)
+
+  def test_a_command_that_fails_is_one_sentence_with_its_last_words(self):
+    call = lambda: self.ran("Trace\nError: no room", returncode=1)  # noqa: E731
+    testing.refusal(self, call, "failed", "Error: no room")
+
+
 class CacheTest(absltest.TestCase):
   def test_the_folder_is_made_and_named_to_jax(self):
     folder = self.enterContext(tempfile.TemporaryDirectory()) + "/cache"
