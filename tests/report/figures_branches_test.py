@@ -118,6 +118,14 @@ class BranchesTest(absltest.TestCase):
     )
     self.assertIn("seed 1 of annealed_30 (stopped at step 20)", figure.caption)
 
+  def test_one_in_which_all_had_stopped_takes_no_mean_from_the_others(self):
+    runs = [branch(f"annealed_{at}", at) for at in (10, 20, 30)]
+    stops = [fake.row(5, k, "stop", **{P: 0.7, Q: 0.5}) for k in (0, 1)]
+    rows = [r for r in runs[1].rows if r["step"] == 0] + stops
+    got = ends(the_figure(runs[0], runs[1]._replace(rows=rows), runs[2]))
+    self.assertContainsSubset({("mean", "10"), ("mean", "30")}, set(got))
+    self.assertNotIn(("mean", "20"), got)
+
   def test_branches_of_two_runs_are_two_curves(self):
     figure = the_figure(
       branch("large_10", 10),

@@ -286,6 +286,15 @@ class CompilationTest(parameterized.TestCase):
       carry, handle = compiled.advance(carry, until, fresh)
     jax.block_until_ready(handle)
 
+  def test_seeds_of_an_arm_step_by_one_program(self):
+    texts = []
+    for seed in (0, 1):
+      task = small.make_task(small.run_config(fields={"seeds": (seed,)}))
+      compiled = steps.compile_task(task, 1)
+      lowered = compiled.lower(jax.eval_shape(compiled.init))
+      texts.append([lowered[k].as_text() for k in ("call", "evaluate")])
+    self.assertEqual(*texts)
+
   def test_the_step_is_compiled_once(self):
     task, _ = slow("large")
     compiled = steps.compile_task(task, 1)
