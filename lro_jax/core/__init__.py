@@ -2,6 +2,6 @@
 
 Reading order, and the order in which files may import each other:
 schema, interrupt, cli, registry, experiment, config, timing, prng, task,
-normal, packing, hosts, schedules, optim, placement, seeds, steps, pending,
+normal, packing, hosts, schedules, seeds, optim, placement, steps, pending,
 cadence, metrics, rows, folders, checkpoint, saving, branch, progress, loop.
 """

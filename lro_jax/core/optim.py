@@ -18,6 +18,7 @@ import optax
 from lro_jax.core import prng
 from lro_jax.core.normal import normal
 from lro_jax.core.schema import UserError
+from lro_jax.core.seeds import if_any
 from lro_jax.core.task import NOT_YET, Array, Data, TrainState, Tree, latch
 
 
@@ -78,15 +79,39 @@ def add_gaussian_noise(
       return updates, state._replace(count=count)
     level = std(state.count) if callable(std) else std
     draw_key = prng.step_key(state.key, state.count)
-    leaves, treedef = jax.tree.flatten(updates)
-    keys = jax.random.split(draw_key, len(leaves))
-    noisy = [
-      g + jnp.asarray(level, g.dtype) * normal(k, g.shape, g.dtype)
-      for g, k in zip(leaves, keys, strict=True)
-    ]
-    return treedef.unflatten(noisy), state._replace(count=count)
+    drawn = _draw_once(updates, draw_key, count > 0)
+    noisy = jax.tree.map(
+      lambda g, n: g + jnp.asarray(level, g.dtype) * n, updates, drawn
+    )
+    return noisy, state._replace(count=count)
 
   return optax.GradientTransformation(init_fn, update_fn)
+
+
+def _draw_once(like: Tree, key: Array, always: Array) -> Tree:
+  """N(0, 1) draws shaped as `like`, which on a CPU are made once.
+
+  There XLA folds a draw into each of its uses and makes it again in each: in
+  the weights and in their noise part, or in the momentum. It does not see
+  through a branch whose condition only a run knows.
+
+  Args:
+    like: tree of arrays.
+    key: of this update, [].
+    always: bool [], true, of the state.
+  """
+  leaves, treedef = jax.tree.flatten(like)
+
+  def draw(_, key):
+    keys = jax.random.split(key, len(leaves))
+    return [
+      normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)
+    ]
+
+  zeros = [jnp.zeros(x.shape, x.dtype) for x in leaves]
+  if jax.default_backend() == "cpu":
+    return treedef.unflatten(if_any(always, draw, zeros, key))
+  return treedef.unflatten(draw(zeros, key))
 
 
 def anneal_on_loss(
@@ -145,7 +170,18 @@ def anneal_on_loss(
   return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def make(
+class Links(NamedTuple):
+  """The chain in two: the noise, and all that follows it.
+
+  Whoever follows the draws by themselves, as (3.4) does, takes them apart. The
+  state of `make` is the two links' states.
+  """
+
+  noise: optax.GradientTransformation
+  rest: optax.GradientTransformationExtraArgs
+
+
+def links(
   *,
   learning_rate: float | Array | optax.Schedule,
   weight_decay: float = 0.0,
@@ -156,11 +192,8 @@ def make(
   anneal_threshold: float | Array = -jnp.inf,
   anneal_factor: float | Array = 1.0,
   anneal_latest: int | Array | None = None,
-) -> optax.GradientTransformationExtraArgs:
-  """The whole optimiser as one optax chain.
-
-  Order: noise, weight decay (coupled, as Eq. (3.1) and the authors' SGD have
-  it), momentum, annealing, learning rate.
+) -> Links:
+  """The two links of `make`, of the same arguments. Paper: Eq. (3.1).
 
   Args:
     learning_rate: gamma, or a schedule of it; an array [] is not checked.
@@ -174,7 +207,7 @@ def make(
     anneal_latest: see `anneal_on_loss`.
 
   Returns:
-    The chain; `update` takes `params` and `value`, the loss [].
+    The noise, and weight decay, momentum, annealing and rate.
 
   Raises:
     UserError: learning_rate * weight_decay >= 1, or a bad noise or factor.
@@ -185,17 +218,32 @@ def make(
       " their product must be below 1, or one update flips the sign of every"
       " weight; lower either."
     )
-  links = [
-    add_gaussian_noise(noise_std, noise_key),
-    optax.add_decayed_weights(weight_decay),
-  ]
+  rest = [optax.add_decayed_weights(weight_decay)]
   if momentum:
-    links.append(optax.trace(momentum, nesterov))
-  links += [
+    rest.append(optax.trace(momentum, nesterov))
+  rest += [
     anneal_on_loss(anneal_threshold, anneal_factor, latest=anneal_latest),
     optax.scale_by_learning_rate(learning_rate),
   ]
-  return optax.chain(*links)
+  return Links(add_gaussian_noise(noise_std, noise_key), optax.chain(*rest))
+
+
+def make(**fields) -> optax.GradientTransformationExtraArgs:
+  """The whole optimiser as one optax chain.
+
+  Order: noise, weight decay (coupled, as Eq. (3.1) and the authors' SGD have
+  it), momentum, annealing, learning rate.
+
+  Args:
+    **fields: see `links`.
+
+  Returns:
+    The chain; `update` takes `params` and `value`, the loss [].
+
+  Raises:
+    UserError: see `links`.
+  """
+  return optax.chain(*links(**fields))
 
 
 def annealed_at(opt_state: Tree) -> Array:

@@ -92,9 +92,10 @@ def finish(
     rows: its data, where they are not lines that `drawn.read` finds.
   """
   rows = drawn.read(fig) if rows is None else rows
-  # Laid out once, not once for every kind of file.
-  fig.draw_without_rendering()
-  fig.set_layout_engine("none")
+  if fig.get_layout_engine() is not None:
+    # Laid out once, not once for every kind of file.
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
   inches = fig.get_tightbbox().padded(PADDING)
   images = {}
   for kind in ("png", "svg"):

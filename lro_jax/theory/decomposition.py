@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lro_jax.core import optim
 from lro_jax.core.task import Array, Tree
 
 
@@ -29,7 +30,7 @@ def start(params: Tree) -> Parts:
 
 
 def update_with_noise_part(
-  tx: optax.GradientTransformationExtraArgs,
+  links: optim.Links,
   opt_state: Tree,
   params: Tree,
   noise_part: Tree,
@@ -40,12 +41,11 @@ def update_with_noise_part(
   """Moves the weights, and beside them their noise part, one update forward.
 
   Feeding the chain a zero gradient isolates what this update's Gaussian draw
-  and weight decay do on their own. Paper: Eq. (3.4). Both go through the chain
-  under one vmap that its state is not part of: the draw is made once, and is
-  the same for both.
+  and weight decay do on their own. Paper: Eq. (3.4). One draw goes through the
+  rest of the chain twice, with the gradient and without.
 
   Args:
-    tx: chain from `optim.make`; must contain no momentum.
+    links: chain from `optim.links`; must contain no momentum.
     opt_state: the chain's state before the update.
     params: the weights.
     noise_part: accumulated noise, shaped as the weights. U_0 at step 0.
@@ -55,22 +55,17 @@ def update_with_noise_part(
   Returns:
     Weights, noise part and the chain's state after the update.
   """
-
-  def update(grads, weights):
-    updates, new_state = tx.update(grads, opt_state, weights, value=loss)
-    return optax.apply_updates(weights, updates), new_state
-
-  def stack(a, b):
-    return jax.tree.map(lambda x, y: jnp.stack([x, y]), a, b)
-
+  noise_state, rest_state = opt_state
   zeros = jax.tree.map(jnp.zeros_like, grads)
-  moved, opt_state = jax.vmap(update, out_axes=(0, None))(
-    stack(grads, zeros), stack(params, noise_part)
-  )
-  params, noise_part = (
-    jax.tree.map(lambda x, i=i: x[i], moved) for i in range(2)
-  )
-  return params, noise_part, opt_state
+  drawn, noise_state = links.noise.update(zeros, noise_state)
+
+  def moved(updates, weights):
+    updates, state = links.rest.update(updates, rest_state, weights, value=loss)
+    return optax.apply_updates(weights, updates), state
+
+  params, new_state = moved(optax.tree.add(grads, drawn), params)
+  noise_part, _ = moved(drawn, noise_part)
+  return params, noise_part, (noise_state, new_state)
 
 
 def advance_signal_part(

@@ -89,9 +89,11 @@ def _of_probe(
     # Rate 0 of the sums is the plain decayed sum of forces, and the odd part of
     # the kernel is linear: r(x) - r(-x) = 2 <sum_j A_0j x_j, x> / 8 exactly.
     coefficients = kernel.off[0] * sums_p[0] * inputs.norms[0]
-    only, rest = coefficients[:k], coefficients[k:]
+    only = coefficients[:k]
+    # Not cut: the test cosines, far larger, would be copied.
+    rest = jnp.where(jnp.arange(coefficients.shape[0]) < k, 0, coefficients)
     cosines = inputs.cosines.p_only[0, :, :k] + jnp.eye(k)
-    beyond = 2 * inputs.test_norms[0] * (rest @ inputs.test_cosines[0][k:])
+    beyond = 2 * inputs.test_norms[0] * (rest @ inputs.test_cosines[0])
     out |= {
       "norm2_m2": probe.norm2_m2,
       "alpha_norm": jnp.sqrt(jnp.maximum(only @ cosines @ only, 0)),

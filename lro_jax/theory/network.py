@@ -123,7 +123,7 @@ def make(
   eval_data = Data(cast({"train": train, "test": test}), eval_shared)
 
   def chain(schedule, noise_key=None):
-    return optim.make(
+    return optim.links(
       learning_rate=schedule.learning_rate,
       weight_decay=s.weight_decay,
       noise_std=s.noise_std,
@@ -154,7 +154,9 @@ def make(
       step=jnp.zeros((), jnp.int32),
       params=params,
       model_state=model_state,
-      opt_state=chain(data.shared["schedule"], noise_key).init(params),
+      opt_state=tuple(
+        link.init(params) for link in chain(data.shared["schedule"], noise_key)
+      ),
       probe=network_probe.start(params, std, carries),
       stopped_at=jnp.full((), NOT_YET, jnp.int32),
       diverged_at=jnp.full((), NOT_YET, jnp.int32),
@@ -206,12 +208,13 @@ def make(
     f = net.output(state.params, heads, train, directions, None)
     r, g_at = net.components(state.params, heads, train["x1"], directions)
 
-    def r_of(x1):
-      if rank < s.dim:
-        return test_output(state, x1, rank)
-      return net.components(state.params, heads, x1, directions)[0]
-
-    r_test = r_of(test["x1"])
+    if rank < s.dim:
+      r_test, r_opposite = test_outputs(state, test["x1"], rank)
+    else:
+      r_test, r_opposite = (
+        net.components(state.params, heads, x1, directions)[0]
+        for x1 in (test["x1"], -test["x1"])
+      )
     f_test = None
     if s.structure == settings.GENERAL:
       f_test = net.output(state.params, heads, test, directions, None)
@@ -229,7 +232,7 @@ def make(
         r=r,
         g_at=g_at,
         r_test=r_test,
-        r_opposite=r_of(-test["x1"]),
+        r_opposite=r_opposite,
         rate=rate(state.opt_state, data),
         annealed_at=optim.annealed_at(state.opt_state),
         loss=loss,
@@ -328,23 +331,27 @@ def make_loss(net: structures.Net):
   return loss
 
 
-def test_output(state: TrainState, x1: Array, rank: int) -> Array:
-  """r of the reduced split net on any x1, [n]: with the noise beyond. Ours.
+def test_outputs(
+  state: TrainState, x1: Array, rank: int
+) -> tuple[Array, Array]:
+  """r of the reduced split net, with the noise beyond, on any x1. Ours.
 
   Args:
     state: the engine's state; W keeps `rank` columns.
     x1: inputs in W's basis, [n, d]; the coordinates past `rank` meet rows drawn
       from the noise part's law at this step, N(0, tau_t^2).
     rank: how many coordinates W keeps.
+
+  Returns:
+    r on x1 and on -x1, [n] each, by one product: U(-x) is -(U x).
   """
   weights, head = state.params.w, state.model_state["heads"].w
   # One key on all devices: the weights are replicated.
   key = prng.step_key(state.model_state["eval_key"], state.step)
   shape = (weights.shape[0], x1.shape[-1] - rank)
-  unseen = normal(key, shape, weights.dtype)
-  pre = x1[:, :rank] @ weights.T
-  pre = pre + x1[:, rank:] @ (state.probe.noise_std * unseen).T
-  return jax.nn.relu(pre) @ head
+  unseen = state.probe.noise_std * normal(key, shape, weights.dtype)
+  pre = x1 @ jnp.concatenate([weights, unseen], axis=1).T
+  return jax.nn.relu(pre) @ head, jax.nn.relu(-pre) @ head
 
 
 def rows(config: ConfigDict) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from lro_jax.core.prng import Stream, root_key, stream_key
 from lro_jax.core.schema import UserError
+from lro_jax.core.task import Array
 from lro_jax.theory.data import (
   Examples,
   Vectors,
@@ -63,6 +64,14 @@ def _sample_seed(
   return Problem(vectors, train, test)
 
 
+@functools.partial(jax.jit, static_argnames="num_train")
+def _sample_mixture(seed, shares, *, num_train) -> tuple[Array, Array]:
+  """Which of one seed's training examples have P and which Q, bool [N]."""
+  key = example_keys(_data_keys(root_key(seed))[1])[1]
+  p0, q0 = shares
+  return sample_components(key, num=num_train, p0=p0, q0=q0)
+
+
 @contextlib.contextmanager
 def _on_host():
   # On the host's CPU: the draw must not depend on the accelerator, and a TPU
@@ -91,8 +100,12 @@ def check_draw(
   shares = []
   for seed in seeds:
     with _on_host():
-      key = example_keys(_data_keys(root_key(np.uint32(seed)))[1])[1]
-      has_p, has_q = sample_components(key, num=num_train, p0=p0, q0=q0)
+      has_p, has_q = map(
+        np.asarray,
+        _sample_mixture(
+          np.uint32(seed), np.array([p0, q0]), num_train=num_train
+        ),
+      )
     for kind, present in (
       ("P-only", has_p & ~has_q),
       ("Q-only", has_q & ~has_p),

@@ -139,10 +139,13 @@ class BasesTest(absltest.TestCase):
       with jax.enable_x64(True):
         roots = jax.vmap(prng.root_key)(jnp.arange(256))
         states = jax.vmap(task.init)(roots, task.data)
-        r = jax.vmap(lambda st, xi: network.test_output(st, xi[None], rank)[0])(
-          states, jnp.asarray(part)
-        )
-      squares = np.asarray(r) ** 2 / (0.1**2 * expected / 4)
+        outputs = jax.vmap(lambda st, x1: network.test_outputs(st, x1, rank))
+        r, r_opposite = outputs(states, jnp.asarray(part)[:, None])
+        mirrored = outputs(states, -jnp.asarray(part)[:, None])
+      # A sign flips no digit: equal to the bit.
+      np.testing.assert_array_equal((r_opposite, r), mirrored)
+      self.assertFalse(np.array_equal(r, r_opposite))
+      squares = np.asarray(r)[:, 0] ** 2 / (0.1**2 * expected / 4)
       error = squares.std(ddof=1) / np.sqrt(256)
       self.assertLess(abs(squares.mean() - 1), 4 * error)
       self.assertLess(error, 0.2)
