@@ -2,13 +2,17 @@
 
 import functools
 import math
+import re
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from configs import theory as theory_config
-from lro_jax.core import steps
-from lro_jax.theory import settings
+from lro_jax.core import optim, steps
+from lro_jax.core.normal import normal
+from lro_jax.theory import decomposition, settings
 from tests import testing
 
 FIELDS = {
@@ -43,6 +47,37 @@ def readings(**fields):
     carry, _ = compiled.advance(carry, until, True)
     out.append(compiled.fetch(compiled.evaluate(carry)))
   return settings.resolve(config), compiled.fetch(carry).state, out
+
+
+SHAPE = (64, 24)
+
+
+def num_xor(program, *args):
+  """Exclusive ors of SHAPE in a compiled program: those of threefry."""
+  text = jax.jit(program).lower(*args).compile().as_text()
+  shape = ",".join(map(str, SHAPE))
+  return len(re.findall(rf"= u32\[{shape}\]\S* xor\(", text))
+
+
+class OneDrawTest(absltest.TestCase):
+  def test_weights_and_noise_part_share_a_draw_that_is_made_once(self):
+    if jax.default_backend() != "cpu":
+      self.skipTest("Elsewhere a draw is folded into its uses, and cheap.")
+    key = jax.random.key(0)
+    links = optim.links(learning_rate=0.1, noise_std=1.0, noise_key=key)
+    weights = jnp.ones(SHAPE)
+    opt_state = tuple(link.init(weights) for link in links)
+
+    def update(opt_state, params, noise_part, grads):
+      return decomposition.update_with_noise_part(
+        links, opt_state, params, noise_part, grads, loss=jnp.ones(())
+      )
+
+    once = num_xor(lambda key: normal(key, SHAPE, np.float32), key)
+    self.assertGreater(once, 0)
+    self.assertEqual(
+      num_xor(update, opt_state, weights, weights, weights), once
+    )
 
 
 class DecompositionTest(parameterized.TestCase):
