@@ -30,6 +30,7 @@ class Running(NamedTuple):
     step: () -> None; some more steps, waited for.
     per_call: how many.
     evaluate: () -> None; an evaluation, waited for.
+    fetch: () -> None; what an evaluation has found, brought to the host.
   """
 
   task: Task
@@ -38,6 +39,7 @@ class Running(NamedTuple):
   step: Callable[[], None]
   per_call: int
   evaluate: Callable[[], None]
+  fetch: Callable[[], None]
 
 
 def start(config: ConfigDict, per_call: int = PER_CALL) -> Running:
@@ -65,10 +67,17 @@ def start(config: ConfigDict, per_call: int = PER_CALL) -> Running:
 
   def evaluate():
     with precision():
-      jax.block_until_ready(compiled.evaluate(state["carry"]))
+      state["reading"] = jax.block_until_ready(
+        compiled.evaluate(state["carry"])
+      )
+
+  def fetch():
+    if "reading" not in state:
+      evaluate()
+    compiled.fetch(state["reading"])
 
   return Running(
-    task, compiled, lambda: state["carry"], step, per_call, evaluate
+    task, compiled, lambda: state["carry"], step, per_call, evaluate, fetch
   )
 
 
@@ -96,9 +105,10 @@ def measure(config: ConfigDict, *, profile: bool = False) -> dict[str, Any]:
   Returns:
     `programs`: of init, call and evaluate the seconds to compile, XLA's FLOPs
     and bytes (of one step, or one evaluation), temporary and argument bytes;
-    `step_seconds`, `evaluation_seconds`; FLOPs and bytes per second of a step,
-    as shares of one large matrix product and one large copy on the same
-    device; with `profile`, `by_part` and `by_kind`: seconds of a step.
+    `step_seconds`, `evaluation_seconds`, `fetch_seconds` of what one has found;
+    FLOPs and bytes per second of a step, as shares of one large matrix product
+    and one large copy on the same device; with `profile`, `by_part` and
+    `by_kind`: seconds of a step.
   """
   run = start(config)
   with jax.enable_x64(run.task.x64):
@@ -113,6 +123,7 @@ def measure(config: ConfigDict, *, profile: bool = False) -> dict[str, Any]:
         text = made[0].as_text()
     step = timing.seconds(run.step, at_most=AT_MOST) / run.per_call
     evaluation = timing.seconds(run.evaluate, at_most=AT_MOST)
+    fetch = timing.seconds(run.fetch, at_most=AT_MOST)
     dtype = config.model.get("dtype", "float32")
     product = device.matrix_product_flops_per_second(
       dtype="float64" if run.task.x64 else dtype
@@ -124,6 +135,7 @@ def measure(config: ConfigDict, *, profile: bool = False) -> dict[str, Any]:
       "steps_per_second": 1 / step,
       "step_seconds": step,
       "evaluation_seconds": evaluation,
+      "fetch_seconds": fetch,
       "matrix_product_flops_per_second": product,
       "copy_bytes_per_second": copy,
       "share_of_matrix_product": called["xla_flops"] / step / product,

@@ -1,9 +1,10 @@
-"""Whether a run takes as long as its parts: steps, evaluations, rows, saves.
+"""Whether a run takes as long as its parts.
 
-The parts are timed by themselves; then `core.loop` does the run, untouched but
-for a clock around the writing of rows and of checkpoints. What it takes beyond
-the parts are the host's gaps; less than nothing where the host's work is hidden
-behind the device's.
+Steps, evaluations, reading what they found, writing rows, saves. The parts are
+timed by themselves; then `core.loop` does the run, untouched but for a clock
+around the writing of rows and of checkpoints. What it takes beyond the parts
+are the host's gaps; less than nothing where the host's work is hidden behind
+the device's.
 """
 
 import contextlib
@@ -106,9 +107,11 @@ def compare(config: ConfigDict, found: dict[str, Any], num: int) -> dict:
   # before it returns, and after it.
   begun = asked[2]
   whole = ended - begun
+  num_rows = sum(b > begun for b, _ in logs)
   parts = {
     "steps": (num - _first_steps(config, task)) * found["step_seconds"],
-    "evaluation": sum(b > begun for b, _ in logs) * found["evaluation_seconds"],
+    "evaluation": num_rows * found["evaluation_seconds"],
+    "reading": num_rows * found["fetch_seconds"],
     "logging": sum(e - b for b, e in logs if b > begun),
     "checkpoint": sum(e - b for b, e in saves if b > begun),
   }

@@ -55,7 +55,11 @@ class ProgramsTest(absltest.TestCase):
     run = bench_theory.run_config(
       testing.experiment("network", testing.TINY), "network"
     )
-    found = {"step_seconds": 1e-4, "evaluation_seconds": 1e-3}
+    found = {
+      "step_seconds": 1e-4,
+      "evaluation_seconds": 1e-3,
+      "fetch_seconds": 1e-3,
+    }
     got = whole.compare(run, found, 30)
     self.assertAlmostEqual(sum(got["parts"].values()), got["seconds"])
     known = got["seconds"] - got["parts"]["host gaps"]
@@ -64,6 +68,7 @@ class ProgramsTest(absltest.TestCase):
     self.assertGreater(got["parts"]["logging"], 0)
     # The first call, one step long, is before the clock.
     self.assertAlmostEqual(got["parts"]["steps"], 29e-4)
+    self.assertEqual(got["parts"]["reading"], got["parts"]["evaluation"])
 
 
 @pytest.mark.slow
