@@ -39,6 +39,7 @@ from lro_jax.bench import (
   results,
   scaling,
   seeds,
+  tables,
   theory,
   vision,
   whole,
@@ -52,7 +53,13 @@ from lro_jax.plans import TRACKS, track_of
 WHOLE_SECONDS, LEAST, MOST = 20.0, 4, 20_000
 
 # Each measures something of its own, and reads no other flag than these.
-ALONE = {"predict": (), "before": (), "scaling": (), "seeds": ("config",)}
+ALONE = {
+  "predict": (),
+  "before": (),
+  "scaling": (),
+  "seeds": ("config",),
+  "tables": (),
+}
 
 
 def check_flags(given: Mapping[str, Any]) -> None:
@@ -159,6 +166,9 @@ def main() -> None:
   predicted = flags.DEFINE_bool(
     "predict", False, "Predict WRN-16-10 on TPU v4-8 and v4-32. Runs nothing."
   )
+  tabled = flags.DEFINE_bool(
+    "tables", False, "Print the tables of bench_results. Runs nothing."
+  )
   cli.cache_flag()
 
   def bench():
@@ -173,8 +183,12 @@ def main() -> None:
         "whole": whole_command.value,
         "scaling": scaled.value,
         "seeds": num_seeds.value,
+        "tables": tabled.value,
       }
     )
+    if tabled.value:
+      print(tables.as_markdown())
+      return
     if predicted.value:
       found = predict.run()
     elif before.value:
@@ -194,7 +208,9 @@ def main() -> None:
     bench,
     required=("config",),
     example="python -m lro_jax.bench --config=configs/theory.py:network",
-    instead={name: ("config",) for name in ("predict", "before", "scaling")},
+    instead={
+      name: ("config",) for name in ("predict", "before", "scaling", "tables")
+    },
   )
 
 

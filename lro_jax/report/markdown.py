@@ -1,4 +1,4 @@
-"""Tables of the README, from saved summaries: lemmas and exponents."""
+"""Tables of the README, as of saved summaries: lemmas and exponents."""
 
 import math
 from typing import Any
@@ -10,7 +10,13 @@ from lro_jax.report.intervals import Interval
 SIGNS = {"at most": "<=", "at least": ">=", "equal": "="}
 
 
-def _table(header: list[str], lines: list[list[str]]) -> str:
+def table(header: list[str], lines: list[list[str]]) -> str:
+  """A table in Markdown. Ours.
+
+  Args:
+    header: names of the columns.
+    lines: texts of each row.
+  """
   rows = [header, ["---"] * len(header), *lines]
   return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
@@ -38,7 +44,7 @@ def exponents(*saved: dict[str, Any]) -> str:
       [entry["title"], entry["source"], claimed, ours, measured]
       + [entry["verdict"]]
     )
-  return _table(["", "source", "claimed", "ours", "measured", "verdict"], lines)
+  return table(["", "source", "claimed", "ours", "measured", "verdict"], lines)
 
 
 def ratios(saved: dict[str, Any], columns: dict[str, tuple[str, str]]) -> str:
@@ -62,4 +68,4 @@ def ratios(saved: dict[str, Any], columns: dict[str, tuple[str, str]]) -> str:
     if any(text != NOTHING for text in texts):
       sign = SIGNS[statement["kind"]]
       lines.append([name, statement["source"], sign, *texts])
-  return _table(["", "source", "", *columns], lines)
+  return table(["", "source", "", *columns], lines)

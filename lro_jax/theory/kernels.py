@@ -52,8 +52,8 @@ from lro_jax.theory.settings import Setting, noise_std_after, unit_share
 # Absolute error allowed to the kernel's arcsine.
 TOLERANCE = 1e-8
 
-# Pairs of examples of a seed in one block of `off_diagonal`: half a MiB, so that
-# the blocks of eight seeds stay in a processor's cache.
+# Pairs of examples of a seed in one block of `off_diagonal`: half a MiB, so
+# that the blocks of eight seeds stay in a processor's cache.
 BLOCK_SIZE = 2**16
 
 

@@ -96,6 +96,7 @@ class FlagsTest(parameterized.TestCase):
     {"before": "there"},
     {"before": "there", "whole": True},
     {"scaling": True},
+    {"tables": True},
   )
   def test_what_goes_together_does(self, **given):
     self.check(**given)
@@ -103,6 +104,7 @@ class FlagsTest(parameterized.TestCase):
   @parameterized.parameters(
     ("--predict and --scaling", {"predict": True, "scaling": True}),
     ("--before and --seeds", {"before": "there", "seeds": 3}),
+    ("--scaling and --tables", {"scaling": True, "tables": True}),
     ("--config with --predict", {"predict": True, "config": True}),
     ("--profile with --scaling", {"scaling": True, "profile": True}),
     ("--whole without --before", {"scaling": True, "whole": True}),
