@@ -16,8 +16,9 @@ from lro_jax.core.task import Task
 from lro_jax.plans import track_of
 
 AT_MOST = 30.0
-# Steps of a device loop in one timed call, and seconds that a trace may take.
-PER_CALL, TRACED_SECONDS, MOST_TRACED = 50, 1.0, 4
+# Steps of a device loop in one timed call, so many that the call itself costs
+# nothing; and seconds that a trace may take.
+PER_CALL, TRACED_SECONDS, MOST_TRACED = 500, 1.0, 4
 
 
 class Running(NamedTuple):
