@@ -50,7 +50,7 @@ from lro_jax.core.schema import ConfigDict, UserError, shown
 from lro_jax.plans import TRACKS, track_of
 
 # Steps of the real run beside its parts take about so many seconds.
-WHOLE_SECONDS, LEAST, MOST = 20.0, 4, 20_000
+WHOLE_SECONDS, LEAST, MOST = 20.0, 4, 400_000
 
 # Each measures something of its own, and reads no other flag than these.
 ALONE = {
@@ -66,8 +66,8 @@ def check_flags(given: Mapping[str, Any]) -> None:
   """Refuses flags that do not go together. Ours.
 
   Args:
-    given: value by name; of `ALONE`, 'config', 'baseline', 'profile' and
-      'whole'.
+    given: value by name; of `ALONE`, 'config', 'baseline', 'profile', 'whole'
+      and 'turns'.
 
   Raises:
     UserError: two measurements, a flag that one does not read, or seeds of
@@ -86,11 +86,12 @@ def check_flags(given: Mapping[str, Any]) -> None:
           f"Got --{other} with --{name}, which does not read it: leave either"
           " out."
         )
-  if given["whole"] and not given["before"]:
-    raise UserError(
-      "Got --whole without --before: it is the main command of another checkout"
-      " and of this; name one with --before=FOLDER."
-    )
+  for name in ("whole", "turns"):
+    if given[name] and not given["before"]:
+      raise UserError(
+        f"Got --{name} without --before: it is about another checkout and this;"
+        " name one with --before=FOLDER."
+      )
   config = given["config"]
   if given["seeds"] and track_of(config) is not TRACKS["vision"]:
     raise UserError(
@@ -163,6 +164,12 @@ def main() -> None:
   whole_command = flags.DEFINE_bool(
     "whole", False, "With --before: the README's main command as a whole."
   )
+  turns = flags.DEFINE_integer(
+    "turns",
+    0,
+    "With --before: how often each is measured; 0: as often as its ratio wants.",
+    lower_bound=0,
+  )
   predicted = flags.DEFINE_bool(
     "predict", False, "Predict WRN-16-10 on TPU v4-8 and v4-32. Runs nothing."
   )
@@ -181,6 +188,7 @@ def main() -> None:
         "predict": predicted.value,
         "before": before.value,
         "whole": whole_command.value,
+        "turns": turns.value,
         "scaling": scaled.value,
         "seeds": num_seeds.value,
         "tables": tabled.value,
@@ -193,7 +201,8 @@ def main() -> None:
       found = predict.run()
     elif before.value:
       compared = compare.whole if whole_command.value else compare.run
-      found = compared(before.value)
+      often = {"turns": turns.value} if turns.value else {}
+      found = compared(before.value, **often)
     elif scaled.value:
       found = scaling.run(*[theory_config.get_config("")] * 2)
     elif num_seeds.value:

@@ -80,7 +80,7 @@ class BeforeAfterTest(parameterized.TestCase):
 
 
 class FlagsTest(parameterized.TestCase):
-  OTHERS = ("config", "baseline", "profile", "whole")
+  OTHERS = ("config", "baseline", "profile", "whole", "turns")
 
   def check(self, **given):
     """Checks a command line with these flags."""
@@ -108,6 +108,7 @@ class FlagsTest(parameterized.TestCase):
     ("--config with --predict", {"predict": True, "config": True}),
     ("--profile with --scaling", {"scaling": True, "profile": True}),
     ("--whole without --before", {"scaling": True, "whole": True}),
+    ("--turns without --before", {"scaling": True, "turns": 2}),
     (
       "--baseline with --seeds",
       {"seeds": 3, "config": True, "baseline": True},
