@@ -167,7 +167,7 @@ def main() -> None:
   turns = flags.DEFINE_integer(
     "turns",
     0,
-    "With --before: how often each is measured; 0: as often as its ratio wants.",
+    "With --before: how often each is measured; 0: as often as usual.",
     lower_bound=0,
   )
   predicted = flags.DEFINE_bool(
