@@ -31,7 +31,7 @@ ALLOWED = {
   "vision": {"core", "vision"},
   "report": {"core", "report"},
   "": {"core", "theory", "vision", "report", ""},
-  "bench": {"core", "theory", "vision", "bench", ""},
+  "bench": {"core", "theory", "vision", "report", "bench", ""},
 }
 # May compile programs of their own, to time them.
 BENCH = ("theory.py", "device.py", "seeds.py", "scaling.py")

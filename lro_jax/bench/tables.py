@@ -211,7 +211,7 @@ def profiles(files: dict[str, Record]) -> str:
   return markdown.table(head, rows)
 
 
-# By a field that only such records have.
+# By a field that only such records have anything in.
 KINDS: dict[str, tuple[str, Callable[[str, Record], str]]] = {
   "main": ("The README's main command, then and now", main_command),
   "compared": ("Every config, then and now", compared),
@@ -240,7 +240,7 @@ def as_markdown(folder: pathlib.Path = FOLDER) -> str:
   }
   out = []
   for field, (title, of) in KINDS.items():
-    those = [of(name, x) for name, x in files.items() if field in x]
+    those = [of(name, x) for name, x in files.items() if x.get(field)]
     if those:
       out += [f"**{title}**", *those]
   out += ["**A step by part**", profiles(files)]

@@ -1,6 +1,7 @@
 """The convolution: its gradients, and what XLA makes of them on a CPU."""
 
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -40,20 +41,29 @@ class GradientTest(parameterized.TestCase):
       out, pull = jax.vjp(lambda x, k: fn(x, k, stride), x, kernel)
       return out, *pull(by_out)
 
-    ours = jax.jit(lambda: gradients(convolution.convolve))()
+    with mock.patch.object(convolution, "MANY_PIXELS", 0):
+      ours = jax.jit(lambda: gradients(convolution.convolve))()
     plain = jax.jit(lambda: gradients(convolution._plain))()
     for a, b in zip(ours, plain, strict=True):
       # The same sums of up to 256 products of float32, in another order.
       np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
-  def test_wide_inputs_are_left_to_the_compiler(self):
-    x, kernel, _ = draws((1, 4, 4, 17), (3, 3, 17, 2), 1)
-    jaxpr = jax.make_jaxpr(lambda x: convolution.convolve(x, kernel, 1))(x)
-    self.assertNotIn("custom_vjp", str(jaxpr))
-    jaxpr = jax.make_jaxpr(
-      lambda x: convolution.convolve(x, kernel[:, :, :16], 1)
-    )(x[..., :16])
-    self.assertIn("custom_vjp", str(jaxpr))
+  @parameterized.parameters(
+    # Channels, images of 4 x 4, by products.
+    (3, 1, True),
+    (16, 2**12, True),
+    (16, 2**12 - 1, False),
+    (17, 2**12, False),
+  )
+  def test_wide_and_few_inputs_are_left_to_the_compiler(
+    self, channels, num, is_by_products
+  ):
+    x = jax.ShapeDtypeStruct((num, 4, 4, channels), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((3, 3, channels, 2), jnp.float32)
+    jaxpr = jax.make_jaxpr(lambda x, k: convolution.convolve(x, k, 1))(
+      x, kernel
+    )
+    self.assertEqual("custom_vjp" in str(jaxpr), is_by_products)
 
 
 def gradient_convolutions_in_loops(task, devices=1):
