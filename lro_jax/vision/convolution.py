@@ -16,7 +16,7 @@ from lro_jax.core.task import Array
 
 # Measured, two cores: from 32 input channels on XLA's is no slower. With 16 it
 # makes a step of WRN-16-1 with 128 images twice as long, and one of WRN-10-1
-# with 32 images a fifth shorter; colours are quicker by products at either.
+# with 32 images a fifth shorter, where colours are quicker by products still.
 NARROW, COLOURS = 16, 3
 MANY_PIXELS = 2**16
 
