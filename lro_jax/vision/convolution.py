@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from lro_jax.core.task import Array
 
 # Tried by a stopwatch, two cores: from 32 input channels on XLA's is no slower.
-# With 16 it is slower for 128 images of 32 x 32 and quicker for 32 of them, where
-# colours are quicker by products still. Between these two nothing was tried.
+# With 16 it is slower for 128 images of 32 x 32 and quicker for 32 of them;
+# colours are quicker by products there too. In between nothing was tried.
 NARROW, COLOURS = 16, 3
 MANY_PIXELS = 2**16
 
