@@ -59,19 +59,19 @@ def _advancing(tasks: list[Task], wait_for_each: bool):
 
 def _scanned(tasks: list[Task]):
   """A call that makes one step of every Task, in a loop of the device."""
-  body = steps.one_step(tasks[0], None)
+  body = steps.one_step(tasks[0])
   carry = jax.tree.map(
     lambda *x: jnp.stack(x), *(steps.compile_task(t, 1).init() for t in tasks)
   )
-  data, eval_data = (
-    jax.device_put(jax.tree.map(lambda *x: np.stack(x), *trees))
-    for trees in ([t.data for t in tasks], [t.eval_data for t in tasks])
+  data = jax.device_put(
+    jax.tree.map(lambda *x: np.stack(x), *[t.data for t in tasks])
   )
 
   @functools.partial(jax.jit, donate_argnums=0)
-  def once(carry, data, eval_data, until):
+  def once(carry, data, until):
+    nobody = jnp.zeros(1, bool)
     return jax.lax.map(
-      lambda each: body(*each, until), (carry, data, eval_data)
+      lambda each: body(*each, until, nobody)[0], (carry, data)
     )
 
   at = 0
@@ -79,7 +79,7 @@ def _scanned(tasks: list[Task]):
   def call():
     nonlocal carry, at
     at += 1
-    carry = once(carry, data, eval_data, np.int32(at))
+    carry = once(carry, data, np.int32(at))
     jax.block_until_ready(carry.state.step)
 
   return call

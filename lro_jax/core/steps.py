@@ -131,61 +131,60 @@ def _evaluate(task: Task, state: Tree, data: Data, axis: str | None):
   return out
 
 
-def one_step(task: Task, axis: str | None) -> Callable[..., Carry]:
+def one_step(task: Task) -> Callable[..., tuple[Carry, dict[str, Array]]]:
   """One update of every seed that is still running. Ours.
+
+  A seed that meets an event which is measured is held: it stays in the state
+  before that update, for the event is of this state. Released, it makes the
+  very same update. So no state is read once the next is there, and XLA writes
+  the one over the other; else it would copy all of it at every step.
 
   Args:
     task: the Task.
-    axis: name of the device axis, or None.
 
   Returns:
-    (carry, data, eval_data, until) -> carry.
+    (carry, data, until, released) -> (carry, held): bool [s], whose event was
+    measured already; event name -> bool [s], who waits for it to be.
   """
   mapped = functools.partial(each_seed, num_seeds=len(task.seeds))
 
-  def body(carry: Carry, data: Data, eval_data: Data, until: Array) -> Carry:
+  def body(carry: Carry, data: Data, until: Array, released: Array):
     state = carry.state
     active = ~is_over(state) & (state.step < until)
     batch = mapped(task.batches)(data, state.step)
     proposal, sums = mapped(task.step)(state, batch)
-    moves = active & ~is_over(proposal)
-    # A seed that stops at this step keeps the weights it was judged by.
-    new = select(moves, proposal, state)
-    new = new._replace(
-      stopped_at=jnp.where(active, proposal.stopped_at, state.stopped_at),
-      diverged_at=jnp.where(active, proposal.diverged_at, state.diverged_at),
-    )
-    before, after = task.events(state), task.events(new)
-    fired = {
-      name: (after[name] != NOT_YET) & (before[name] == NOT_YET)
+
+    def settled(active):
+      # A seed that stops at this step keeps the weights it was judged by.
+      new = select(active & ~is_over(proposal), proposal, state)
+      return new._replace(
+        stopped_at=jnp.where(active, proposal.stopped_at, state.stopped_at),
+        diverged_at=jnp.where(active, proposal.diverged_at, state.diverged_at),
+      )
+
+    before, after = task.events(state), task.events(settled(active))
+    held = {
+      name: ~released & (after[name] != NOT_YET) & (before[name] == NOT_YET)
       for name in carry.at_events
     }
-
-    def record(at_events):
-      now = _evaluate(task, state, eval_data, axis)
-      return {
-        name: select(fired[name], now, old) for name, old in at_events.items()
-      }
-
-    at_events = carry.at_events
-    if fired:
-      at_events = jax.lax.cond(
-        jnp.any(jnp.stack(list(fired.values()))),
-        record,
-        lambda at_events: at_events,
-        at_events,
-      )
+    active &= ~_any_event(held, active)
+    moves = active & ~is_over(proposal)
     return Carry(
-      state=new,
+      state=settled(active),
       sums={
         name: carry.sums[name] + jnp.where(moves, sums[name], 0)
         for name in carry.sums
       },
       num_steps=carry.num_steps + moves,
-      at_events=at_events,
-    )
+      at_events=carry.at_events,
+    ), held
 
   return body
+
+
+def _any_event(held: dict[str, Array], like: Array) -> Array:
+  """Of every seed whether any event holds it, bool [s], shaped as `like`."""
+  return functools.reduce(jnp.logical_or, held.values(), jnp.zeros_like(like))
 
 
 def compile_task(task: Task, devices: int) -> Compiled:
@@ -203,7 +202,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
     order. Call them inside `jax.enable_x64(task.x64)`.
   """
   axis = placement.axis_name(devices)
-  body = one_step(task, axis)
+  body = one_step(task)
   seeds = np.asarray(task.seeds, np.uint32)
 
   def init_state(data):
@@ -236,19 +235,58 @@ def compile_task(task: Task, devices: int) -> Compiled:
     # Copies: the carry is donated to the next call.
     return Handle(carry.state.step + 0, is_over(carry.state), stop | False)
 
+  def record(carry, held, eval_data):
+    now = _evaluate(task, carry.state, eval_data, axis)
+    remember = each_seed(task.remember, len(seeds))
+    return carry._replace(
+      state=remember(carry.state, held),
+      at_events={
+        name: select(held[name], now, old)
+        for name, old in carry.at_events.items()
+      },
+    )
+
+  def recorded(carry, held, eval_data):
+    """Measures whoever is held; and who may go on."""
+    released = _any_event(held, is_over(carry.state))
+    carry = jax.lax.cond(
+      jnp.any(released), record, lambda c, *_: c, carry, held, eval_data
+    )
+    return carry, released
+
+  def running(carry, until):
+    return jnp.any(~is_over(carry.state) & (carry.state.step < until))
+
   def forward_once(carry, data, eval_data, until, fresh, stop):
-    carry = body(emptied(carry, fresh), data, eval_data, until)
+    carry = emptied(carry, fresh)
+    nobody = jnp.zeros_like(is_over(carry.state))
+    carry, held = body(carry, data, until, nobody)
+    if held:
+      carry, released = recorded(carry, held, eval_data)
+      # Whoever was not held has made this step.
+      until = jnp.where(released, until, 0)
+      carry, _ = body(carry, data, until, released)
     return carry, handle_of(carry, stop)
 
   def forward_until(carry, data, eval_data, until, fresh, stop):
+    nobody = jnp.zeros_like(is_over(carry.state))
+    nothing = {name: nobody for name in carry.at_events}
 
-    def running(c):
-      return jnp.any(~is_over(c.state) & (c.state.step < until))
+    def to_an_event(carry_and_released):
+      carry, released = carry_and_released
+      carry, held, _ = jax.lax.while_loop(
+        lambda now: (
+          running(now[0], until) & ~jnp.any(_any_event(now[1], nobody))
+        ),
+        lambda now: (*body(now[0], data, until, now[2]), nobody),
+        (carry, nothing, released),
+      )
+      return recorded(carry, held, eval_data) if held else (carry, nobody)
 
-    carry = jax.lax.while_loop(
-      running,
-      lambda c: body(c, data, eval_data, until),
-      emptied(carry, fresh),
+    carry, _ = jax.lax.while_loop(
+      lambda now: running(now[0], until),
+      to_an_event,
+      (emptied(carry, fresh), nobody),
     )
     return carry, handle_of(carry, stop)
 

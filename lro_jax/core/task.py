@@ -87,6 +87,8 @@ class Task(NamedTuple):
       device holds, [n, ...].
     events: state -> {name: latch, int32 []}.
     measured: names of the events at which `evals` is run, inside the loop.
+    remember: (state, {name: bool []} of `measured`) -> state: what a state
+      keeps of itself at the events that are true, before the update.
     marks: name -> step of what is known beforehand to happen then, as a rate
       that falls by schedule: the evaluation there, before the update, bears the
       name.
@@ -110,6 +112,7 @@ class Task(NamedTuple):
   outputs: Callable[[Tree, Data], Array]
   events: Callable[[Tree], dict[str, Array]]
   measured: tuple[str, ...]
+  remember: Callable[[Tree, dict[str, Array]], Tree]
   marks: dict[str, int]
   learning_rate: Callable[[Tree, Data], Array]
   x64: bool

@@ -298,6 +298,7 @@ def make(
     outputs=outputs,
     events=events,
     measured=("anneal", "stop", "diverge"),
+    remember=lambda state, held: state,
     marks={},
     learning_rate=lambda state, data: rate_of(
       state.annealed_at, data.shared["schedule"]

@@ -188,7 +188,6 @@ def make(
       noise_part,
       s,
       rate=gamma,
-      annealed_at=annealed_at,
       axis_name=axis_name,
       noise=act_noise(net, before.model_state, before.step),
     )
@@ -273,6 +272,7 @@ def make(
     ),
     events=events,
     measured=("anneal", "stop", "diverge"),
+    remember=network_probe.remember,
     marks={},
     learning_rate=lambda state, data: rate(state.opt_state, data),
     x64=dtype == np.float64,

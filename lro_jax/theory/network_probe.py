@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 
 from lro_jax.core import optim
-from lro_jax.core.seeds import if_any
 from lro_jax.core.task import NOT_YET, Array, Data, TrainState, Tree, latch
 from lro_jax.theory import decomposition, instruments, lemmas, models
 from lro_jax.theory.settings import Setting
@@ -76,7 +75,6 @@ def advance(
   s: Setting,
   *,
   rate: Array,
-  annealed_at: Array,
   axis_name: str | None,
   noise: Tree | None,
 ) -> Probe:
@@ -88,7 +86,6 @@ def advance(
     noise_part: Utilde after it.
     s: the run's numbers.
     rate: gamma_t of this update, [].
-    annealed_at: the latch, this step's decision included, [].
     axis_name: name of the device axis, or None.
     noise: Xi of this step, or None.
   """
@@ -116,17 +113,24 @@ def advance(
     if axis_name is not None:
       grad = jax.lax.psum(grad, axis_name)
     new = new._replace(from_m2=gathered(old.from_m2, grad))
-  if old.at_anneal is not None:
-    new = new._replace(
-      at_anneal=if_any(
-        annealed_at == before.step,
-        lambda kept, params, signal: AtAnneal(params, signal),
-        old.at_anneal,
-        before.params,
-        old.parts.signal,
-      )
-    )
   return new
+
+
+def remember(state: TrainState, held: dict[str, Array]) -> TrainState:
+  """Keeps the state at annealing, before the update. Ours.
+
+  Args:
+    state: of one seed.
+    held: event name -> whether it is met in this state, bool [].
+  """
+  probe = state.probe
+  if probe.at_anneal is None:
+    return state
+  now = AtAnneal(state.params, probe.parts.signal)
+  kept = jax.tree.map(
+    lambda a, b: jnp.where(held["anneal"], a, b), now, probe.at_anneal
+  )
+  return state._replace(probe=probe._replace(at_anneal=kept))
 
 
 def _gradient_of_m2(before: TrainState, batch: Data, noise) -> Array:

@@ -323,5 +323,6 @@ def _functions(config, setup, plan, groups) -> dict:
     "outputs": outputs,
     "events": lambda state: {"diverge": state.diverged_at},
     "measured": (),
+    "remember": lambda state, held: state,
     "learning_rate": lambda state, data: plan.learning_rate(state.step),
   }

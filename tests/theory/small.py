@@ -138,11 +138,18 @@ def run(task: Task, num_steps: int) -> Run:
   """The first seed's path; a loss at stop_loss does not end it."""
   with jax.enable_x64(task.x64):
     data, eval_data = first_seed((task.data, task.eval_data))
-    step, evals = jax.jit(task.step), jax.jit(task.evals)
+    evals = jax.jit(task.evals)
     state = jax.jit(task.init)(prng.root_key(task.seeds[0]), data)
     states = [state]
+
+    @jax.jit
+    def step(state):
+      before, after = task.events(state), task.events(task.step(state, data)[0])
+      met = {name: after[name] != before[name] for name in task.measured}
+      return task.step(task.remember(state, met), data)[0]
+
     for _ in range(num_steps):
-      states.append(step(states[-1], data)[0])
+      states.append(step(states[-1]))
 
     def evaluate(state):
       with jax.enable_x64(task.x64):
