@@ -136,7 +136,7 @@ def run(
     programs.show(f"{config.name}, {name}", found)
     if profile:
       num = round(WHOLE_SECONDS / found["step_seconds"])
-      found["whole"] = whole.compare(one, found, min(max(num, LEAST), MOST))
+      found["whole"] = whole.compare(one, min(max(num, LEAST), MOST))
     out["runs"][name] = found
   return out
 

@@ -4,6 +4,7 @@ For either track: a run's Task, compiled as `core.loop` compiles it.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,8 +17,10 @@ from lro_jax.core.task import Task
 from lro_jax.plans import track_of
 
 AT_MOST = 30.0
-# Steps of a device loop in one timed call, so many that the call itself costs
-# nothing; and seconds that a trace may take.
+# A timed call of a device loop makes steps for so many seconds, as a run's do:
+# of a call of 500 steps of the limit engine a tenth is the call itself.
+CALL_SECONDS = 0.5
+# Steps of a device loop in one traced call, and seconds that a trace may take.
 PER_CALL, TRACED_SECONDS, MOST_TRACED = 500, 1.0, 4
 
 
@@ -28,7 +31,8 @@ class Running(NamedTuple):
     task: the Task.
     compiled: its entry points.
     carry: () -> the present carry.
-    step: () -> None; some more steps, waited for.
+    advance: (num) -> None; so many more steps, waited for.
+    step: () -> None; `per_call` more.
     per_call: how many.
     evaluate: () -> None; an evaluation, waited for.
     fetch: () -> None; what an evaluation has found, brought to the host.
@@ -37,6 +41,7 @@ class Running(NamedTuple):
   task: Task
   compiled: steps.Compiled
   carry: Callable[[], steps.Carry]
+  advance: Callable[[int], None]
   step: Callable[[], None]
   per_call: int
   evaluate: Callable[[], None]
@@ -58,8 +63,8 @@ def start(config: ConfigDict, per_call: int = PER_CALL) -> Running:
     compiled = steps.compile_task(task, 1)
     state: dict[str, Any] = {"carry": compiled.init(), "until": 0}
 
-  def step():
-    state["until"] += per_call
+  def advance(num):
+    state["until"] += num
     with precision():
       state["carry"], handle = compiled.advance(
         state["carry"], state["until"], False
@@ -78,7 +83,14 @@ def start(config: ConfigDict, per_call: int = PER_CALL) -> Running:
     compiled.fetch(state["reading"])
 
   return Running(
-    task, compiled, lambda: state["carry"], step, per_call, evaluate, fetch
+    task=task,
+    compiled=compiled,
+    carry=lambda: state["carry"],
+    advance=advance,
+    step=lambda: advance(per_call),
+    per_call=per_call,
+    evaluate=evaluate,
+    fetch=fetch,
   )
 
 
@@ -96,6 +108,27 @@ def _counted(compiled: jax.stages.Compiled) -> dict[str, float]:
   return out
 
 
+def times(run: Running) -> dict[str, float]:
+  """Seconds of what a run is made of, each by itself. Ours.
+
+  Args:
+    run: from `start`.
+
+  Returns:
+    `step_seconds`, `evaluation_seconds`, `fetch_seconds` of what one has found.
+  """
+  num = run.per_call
+  if run.task.device_loop:
+    run.step()
+    num *= math.ceil(CALL_SECONDS / timing.once(run.step))
+  return {
+    "step_seconds": timing.seconds(lambda: run.advance(num), at_most=AT_MOST)
+    / num,
+    "evaluation_seconds": timing.seconds(run.evaluate, at_most=AT_MOST),
+    "fetch_seconds": timing.seconds(run.fetch, at_most=AT_MOST),
+  }
+
+
 def measure(config: ConfigDict, *, profile: bool = False) -> dict[str, Any]:
   """What a run's programs cost. Ours.
 
@@ -106,10 +139,9 @@ def measure(config: ConfigDict, *, profile: bool = False) -> dict[str, Any]:
   Returns:
     `programs`: of init, call and evaluate the seconds to compile, XLA's FLOPs
     and bytes (of one step, or one evaluation), temporary and argument bytes;
-    `step_seconds`, `evaluation_seconds`, `fetch_seconds` of what one has found;
-    FLOPs and bytes per second of a step, as shares of one large matrix product
-    and one large copy on the same device; with `profile`, `by_part` and
-    `by_kind`: seconds of a step.
+    what `times` gives; FLOPs and bytes per second of a step, as shares of one
+    large matrix product and one large copy on the same device; with `profile`,
+    `by_part` and `by_kind`: seconds of a step.
   """
   run = start(config)
   with jax.enable_x64(run.task.x64):
@@ -122,21 +154,17 @@ def measure(config: ConfigDict, *, profile: bool = False) -> dict[str, Any]:
       programs[name] = {"compile_seconds": seconds} | _counted(made[0])
       if name == "call":
         text = made[0].as_text()
-    step = timing.seconds(run.step, at_most=AT_MOST) / run.per_call
-    evaluation = timing.seconds(run.evaluate, at_most=AT_MOST)
-    fetch = timing.seconds(run.fetch, at_most=AT_MOST)
+    timed = times(run)
+    step = timed["step_seconds"]
     dtype = config.model.get("dtype", "float32")
     product = device.matrix_product_flops_per_second(
       dtype="float64" if run.task.x64 else dtype
     )
     copy = device.copy_bytes_per_second()
     called = programs["call"]
-    out = {
+    out = timed | {
       "programs": programs,
       "steps_per_second": 1 / step,
-      "step_seconds": step,
-      "evaluation_seconds": evaluation,
-      "fetch_seconds": fetch,
       "matrix_product_flops_per_second": product,
       "copy_bytes_per_second": copy,
       "share_of_matrix_product": called["xla_flops"] / step / product,
@@ -153,8 +181,8 @@ def measure(config: ConfigDict, *, profile: bool = False) -> dict[str, Any]:
         seconds=call_seconds,
       )
       for name in ("by_part", "by_kind"):
-        times = getattr(found, name)
-        out[name] = {k: v / run.per_call for k, v in times.items()}
+        spent = getattr(found, name)
+        out[name] = {k: v / run.per_call for k, v in spent.items()}
       out["traced_over_untraced"] = found.traced_seconds / call_seconds
   return out
 

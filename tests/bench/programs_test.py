@@ -55,20 +55,33 @@ class ProgramsTest(absltest.TestCase):
     run = bench_theory.run_config(
       testing.experiment("network", testing.TINY), "network"
     )
-    found = {
-      "step_seconds": 1e-4,
-      "evaluation_seconds": 1e-3,
-      "fetch_seconds": 1e-3,
-    }
-    got = whole.compare(run, found, 30)
+    # As if a slice took 1 s, 2 s and 3 s by parts in one pause, then more.
+    asked = []
+
+    def alone(unused_run, *nums):
+      asked.append(nums)
+      return whole.Alone(*(len(asked) * x for x in (1, 2, 3)))
+
+    with mock.patch.object(whole, "alone", alone):
+      got = whole.compare(run, 30)
     self.assertAlmostEqual(sum(got["parts"].values()), got["seconds"])
     known = got["seconds"] - got["parts"]["host gaps"]
     self.assertAlmostEqual(got["sum_over_whole"], known / got["seconds"])
     self.assertGreater(got["parts"]["checkpoint"], 0)
     self.assertGreater(got["parts"]["logging"], 0)
-    # The first call, one step long, is before the clock.
-    self.assertAlmostEqual(got["parts"]["steps"], 29e-4)
-    self.assertEqual(got["parts"]["reading"], got["parts"]["evaluation"])
+    _, (num_steps, num_evals), *more = asked
+    self.assertEqual(set(more), {(num_steps, num_evals)})
+    self.assertEqual(num_steps, 30 // whole.SLICES)
+    self.assertLen(got["alone"], len(asked) - 1)
+    # The first call compiled, before all pauses.
+    mean = np.mean([x["steps"] for x in got["alone"]])
+    self.assertAlmostEqual(mean, np.mean(range(2, len(asked) + 1)))
+    # The first step is before the clock.
+    self.assertAlmostEqual(got["parts"]["steps"], mean * 29 / num_steps)
+    each = got["parts"]["evaluation"] / got["parts"]["reading"]
+    self.assertAlmostEqual(each, 2 / 3)
+    # A pause is no part of the run.
+    self.assertLess(got["seconds"], 60)
 
 
 @pytest.mark.slow
