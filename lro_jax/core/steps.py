@@ -7,9 +7,9 @@ itself when all seeds are done. A Task that forbids the device loop has the same
 step called from Python, which stays two steps ahead of the device.
 
 Each seed stops at its own exact step: from then on its state is no longer
-replaced. When a latch closes, the state *before* that update is evaluated
-inside the loop, so the metrics of an event do not depend on where the host
-happens to look.
+replaced. Where a latch is about to close, a loop around that loop evaluates
+the state *before* that update, so the metrics of an event do not depend on
+where the host happens to look.
 """
 
 import collections
@@ -278,6 +278,7 @@ def compile_task(task: Task, devices: int) -> Compiled:
         lambda now: (
           running(now[0], until) & ~jnp.any(_any_event(now[1], nobody))
         ),
+        # Who was released has moved: nobody is, a step later.
         lambda now: (*body(now[0], data, until, now[2]), nobody),
         (carry, nothing, released),
       )
