@@ -50,7 +50,7 @@ from lro_jax.core.schema import ConfigDict, UserError, shown
 from lro_jax.plans import TRACKS, track_of
 
 # Steps of the real run beside its parts take about so many seconds.
-WHOLE_SECONDS, LEAST, MOST = 20.0, 4, 400_000
+WHOLE_SECONDS, LEAST, MOST = 20.0, 4, 1_000_000
 
 # Each measures something of its own, and reads no other flag than these.
 ALONE = {

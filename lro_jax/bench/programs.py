@@ -17,8 +17,8 @@ from lro_jax.core.task import Task
 from lro_jax.plans import track_of
 
 AT_MOST = 30.0
-# A timed call of a device loop makes steps for so many seconds, as a run's do:
-# of a call of 500 steps of the limit engine a tenth is the call itself.
+# A timed call of a device loop makes steps for so many seconds: of one of 500
+# steps of the limit engine a tenth was the call itself.
 CALL_SECONDS = 0.5
 # Steps of a device loop in one traced call, and seconds that a trace may take.
 PER_CALL, TRACED_SECONDS, MOST_TRACED = 500, 1.0, 4
@@ -112,7 +112,7 @@ def times(run: Running) -> dict[str, float]:
   """Seconds of what a run is made of, each by itself. Ours.
 
   Args:
-    run: from `start`.
+    run: from `start`, of a config whose `train.max` is far.
 
   Returns:
     `step_seconds`, `evaluation_seconds`, `fetch_seconds` of what one has found.

@@ -69,6 +69,7 @@ def _scanned(tasks: list[Task]):
 
   @functools.partial(jax.jit, donate_argnums=0)
   def once(carry, data, until):
+    # A run of images measures at no event: nobody is ever held.
     nobody = jnp.zeros(1, bool)
     return jax.lax.map(
       lambda each: body(*each, until, nobody)[0], (carry, data)

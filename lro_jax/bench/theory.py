@@ -25,6 +25,7 @@ from lro_jax.theory import task as theory
 
 # What a run of so many steps costs more with all instruments than with none.
 INSTRUMENT_STEPS = 10_000
+LONG = "20000000 steps"
 STANDARD = {"dim": 400, "num_train": 200, "num_hidden": 16384}
 LIMIT_SIZES = (200, 800, 3200)
 WIDE = 65536
@@ -60,6 +61,8 @@ def run_config(
   c = ConfigDict(run.config.to_dict())
   c.seeds, c.max_seeds = (0,), 0
   c.optim.anneal_excess = c.optim.stop_loss = 0.0
+  # The limit engine waits for ever to be told of a step beyond its last.
+  c.train.max = LONG
   c.limit.stride, c.data.num_test = 1, 1
   c.lemmas.measure = measure
   c.data.dim = sizes.get("dim", c.data.dim)

@@ -1,11 +1,12 @@
 """Whether a run takes as long as its parts.
 
 Steps, evaluations, reading what they found, writing rows, saves. `core.loop`
-does the run, untouched but for a clock around the writing of rows and of
-checkpoints. After every save it pauses, and as much as it did since the last is
-done by parts, each timed by itself: so that a machine whose speed drifts is the
-same machine for both. What the run takes beyond the parts are the host's gaps;
-less than nothing where the host's work is hidden behind the device's.
+does the run, with a clock around the writing of rows and of checkpoints. After
+every save it pauses, and as much as it did since the last is done by parts,
+each timed by itself: so that a machine whose speed drifts is the same machine
+for both. To the loop a pause looks like slow steps: its next calls are shorter.
+What the run takes beyond the parts are the host's gaps; less than nothing where
+the host's work is hidden behind the device's.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from typing import NamedTuple
 from lro_jax.bench import programs
 from lro_jax.core import folders, loop, metrics, rows, saving, timing
 from lro_jax.core.progress import Progress
-from lro_jax.core.schema import ConfigDict
+from lro_jax.core.schema import ConfigDict, UserError
 from lro_jax.core.task import Task
 from lro_jax.plans import track_of
 
@@ -75,8 +76,9 @@ def run_in(
   )
 
 
+NEVER = 1e6
 # How often a run pauses.
-SLICES = 8
+SLICES = 16
 
 
 class Alone(NamedTuple):
@@ -123,9 +125,9 @@ def compare(config: ConfigDict, num: int) -> dict:
   every = max(1, num // SLICES)
   config = ConfigDict(config.to_dict())
   config.train.max = f"{num} steps"
-  config.checkpoint.every = f"{every} steps"
-  # Of the same config: at infinite width a longer run has a dearer step. In all
-  # it makes no more steps than the run.
+  config.checkpoint.update(every=f"{every} steps", minutes=NEVER)
+  # Of the same config: at infinite width a longer run has a dearer step. Saves
+  # are by steps alone, and none at the end: it makes no more than the run.
   by_parts = programs.start(config)
   alone(by_parts, 1, 1)  # compiles
   task = track_of(config).make(config, axis_name=None)
@@ -153,6 +155,11 @@ def compare(config: ConfigDict, num: int) -> dict:
     folder = pathlib.Path(name)
     run_in(folder, config, task, told_to_end, pause)
     ended = time.monotonic()
+    if not timed:
+      raise UserError(
+        f"Got no checkpoint saved in {folder}, after which to pause: make room"
+        " there."
+      )
     written = (folder / metrics.METRICS).read_text().count("\n")
   # Asked after the measurement at step 0, before the first call, which compiles
   # before it returns, and after it.
@@ -161,7 +168,7 @@ def compare(config: ConfigDict, num: int) -> dict:
   num_rows = sum(b > begun for b, _ in logs)
   mean = Alone(*(sum(x) / len(timed) for x in zip(*timed, strict=True)))
   parts = {
-    "steps": mean.steps * (num - _first_steps(config, task, at)) / every,
+    "steps": mean.steps * (num - _first_steps(config, task, at, every)) / every,
     "evaluation": mean.evaluation * num_rows / num_evals,
     "reading": mean.reading * num_rows / num_evals,
     "logging": sum(e - b for b, e in logs if b > begun),
@@ -185,7 +192,9 @@ def compare(config: ConfigDict, num: int) -> dict:
   }
 
 
-def _first_steps(config: ConfigDict, task: Task, at: list[int]) -> int:
+def _first_steps(
+  config: ConfigDict, task: Task, at: list[int], every: int
+) -> int:
   """How many steps the first call of the device makes."""
   per_call = config.train.steps_per_call if task.device_loop else 1
-  return min(per_call, loop.FIRST_CALLS, at[1])
+  return min(per_call, loop.FIRST_CALLS, at[1], every)

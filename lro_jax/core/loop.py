@@ -97,7 +97,8 @@ def run(
     progress: where to show the progress line.
     name: the run's name.
     told_to_end: asked before every call of the device.
-    after_save: called with the step of every checkpoint saved; for tests.
+    after_save: called with the step of every checkpoint saved; for tests and
+      the bench.
 
   Returns:
     How each seed ended. Diverged seeds are listed, not raised: they are a

@@ -136,15 +136,17 @@ def one_step(task: Task) -> Callable[..., tuple[Carry, dict[str, Array]]]:
 
   A seed that meets an event which is measured is held: it stays in the state
   before that update, for the event is of this state. Released, it makes the
-  very same update. So no state is read once the next is there, and XLA writes
-  the one over the other; else it would copy all of it at every step.
+  very same update, by the same program. So no state is read once the next is
+  there, and XLA writes the one over the other; else it would copy all of it at
+  every step.
 
   Args:
     task: the Task.
 
   Returns:
-    (carry, data, until, released) -> (carry, held): bool [s], whose event was
-    measured already; event name -> bool [s], who waits for it to be.
+    (carry, data, until, released) -> (carry, held). `until`: steps at which a
+    seed waits, [] or [s]; `released`: whose event was measured already, bool
+    [s]; `held`: event name -> who waits for it to be, bool [s].
   """
   mapped = functools.partial(each_seed, num_seeds=len(task.seeds))
 
@@ -154,12 +156,12 @@ def one_step(task: Task) -> Callable[..., tuple[Carry, dict[str, Array]]]:
     batch = mapped(task.batches)(data, state.step)
     proposal, sums = mapped(task.step)(state, batch)
 
-    def settled(active):
+    def settled(going):
       # A seed that stops at this step keeps the weights it was judged by.
-      new = select(active & ~is_over(proposal), proposal, state)
+      new = select(going & ~is_over(proposal), proposal, state)
       return new._replace(
-        stopped_at=jnp.where(active, proposal.stopped_at, state.stopped_at),
-        diverged_at=jnp.where(active, proposal.diverged_at, state.diverged_at),
+        stopped_at=jnp.where(going, proposal.stopped_at, state.stopped_at),
+        diverged_at=jnp.where(going, proposal.diverged_at, state.diverged_at),
       )
 
     before, after = task.events(state), task.events(settled(active))
@@ -246,14 +248,6 @@ def compile_task(task: Task, devices: int) -> Compiled:
       },
     )
 
-  def recorded(carry, held, eval_data):
-    """Measures whoever is held; and who may go on."""
-    released = _any_event(held, is_over(carry.state))
-    carry = jax.lax.cond(
-      jnp.any(released), record, lambda c, *_: c, carry, held, eval_data
-    )
-    return carry, released
-
   def running(carry, until):
     return jnp.any(~is_over(carry.state) & (carry.state.step < until))
 
@@ -261,16 +255,20 @@ def compile_task(task: Task, devices: int) -> Compiled:
     carry = emptied(carry, fresh)
     nobody = jnp.zeros_like(is_over(carry.state))
     carry, held = body(carry, data, until, nobody)
-    if held:
-      carry, released = recorded(carry, held, eval_data)
+    released = _any_event(held, nobody)
+
+    def measure(carry):
+      carry = record(carry, held, eval_data)
       # Whoever was not held has made this step.
-      until = jnp.where(released, until, 0)
-      carry, _ = body(carry, data, until, released)
+      return body(carry, data, jnp.where(released, until, 0), released)[0]
+
+    if held:
+      carry = jax.lax.cond(jnp.any(released), measure, lambda c: c, carry)
     return carry, handle_of(carry, stop)
 
   def forward_until(carry, data, eval_data, until, fresh, stop):
     nobody = jnp.zeros_like(is_over(carry.state))
-    nothing = {name: nobody for name in carry.at_events}
+    none_held = {name: nobody for name in carry.at_events}
 
     def to_an_event(carry_and_released):
       carry, released = carry_and_released
@@ -280,9 +278,17 @@ def compile_task(task: Task, devices: int) -> Compiled:
         ),
         # Who was released has moved: nobody is, a step later.
         lambda now: (*body(now[0], data, until, now[2]), nobody),
-        (carry, nothing, released),
+        (carry, none_held, released),
       )
-      return recorded(carry, held, eval_data) if held else (carry, nobody)
+      released = _any_event(held, nobody)
+      if held:
+        carry = jax.lax.cond(
+          jnp.any(released),
+          lambda c: record(c, held, eval_data),
+          lambda c: c,
+          carry,
+        )
+      return carry, released
 
     carry, _ = jax.lax.while_loop(
       lambda now: running(now[0], until),

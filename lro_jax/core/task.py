@@ -86,7 +86,7 @@ class Task(NamedTuple):
     outputs: (state, Data) -> the net's outputs on the training examples this
       device holds, [n, ...].
     events: state -> {name: latch, int32 []}.
-    measured: names of the events at which `evals` is run, inside the loop.
+    measured: names of the events at which `evals` is run, on the device.
     remember: (state, {name: bool []} of `measured`) -> state: what a state
       keeps of itself at the events that are true, before the update.
     marks: name -> step of what is known beforehand to happen then, as a rate

@@ -128,6 +128,16 @@ class EventsTest(parameterized.TestCase):
             delta=1e-5,
           )
 
+  def test_what_a_state_keeps_of_itself_is_of_the_event(self):
+    task = testing.make_task(config(NETWORK | {"lemmas.measure": "B.3 output"}))
+    compiled = steps.compile_task(task, 1)
+    reading, late = advance(task, compiled, 100)
+    kept = late.state.probe.at_anneal.params
+    for seed, at in enumerate(reading.events["anneal"]):
+      _, then = advance(task, compiled, 100, until=int(at))
+      for ours, theirs in zip(kept, then.state.params, strict=True):
+        np.testing.assert_array_equal(ours[seed], theirs[seed])
+
   def test_the_loss_at_an_event_is_the_first_at_its_threshold(self):
     task, compiled = prepared("network")
     with jax.enable_x64(task.x64):
@@ -173,8 +183,12 @@ class CompilationTest(parameterized.TestCase):
       for body in x.calls
     }
     innermost = set(loops) - set(loops.values())
-    self.assertNotEmpty(innermost)
     least = min(x.size for x in jax.tree.leaves(carry.state.params))
+    standing = [x for x in instructions.values() if x.computation in innermost]
+    # The step is there, and moves the weights there.
+    self.assertTrue(
+      any(x.opcode == "fusion" and x.size >= least for x in standing)
+    )
     copied = [
       name
       for name, x in instructions.items()
