@@ -20,7 +20,7 @@ EVALUATION, LOOP, COPIES = "evaluation", "loop", "copies without a source"
 
 # In this order: (part, pattern over 'file:function' of the stack).
 BY_STACK = (
-  (EVALUATION, r"steps:_evaluate"),
+  (EVALUATION, r"core/forward:evaluate"),
   (NOISE, r"optim:add_gaussian_noise|vision/noise:|network:act_noise"),
   (PATCHES, r"vision/patches:|training:example_keys"),
   (BATCH, r"training:batch_at|vision/data:normalize"),

@@ -17,8 +17,8 @@ from lro_jax.core.task import Task
 from lro_jax.plans import track_of
 
 AT_MOST = 30.0
-# A timed call of a device loop makes steps for so many seconds: of one of 500
-# steps of the limit engine a tenth was the call itself.
+# A timed call of a device loop makes steps for so many seconds: of one of few
+# steps at infinite width a good part is the call itself.
 CALL_SECONDS = 0.5
 # Steps of a device loop in one traced call, and seconds that a trace may take.
 PER_CALL, TRACED_SECONDS, MOST_TRACED = 500, 1.0, 4

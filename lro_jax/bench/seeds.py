@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lro_jax.bench import vision as bench_vision
-from lro_jax.core import steps, timing
+from lro_jax.core import forward, steps, timing
 from lro_jax.core.schema import ConfigDict
 from lro_jax.core.task import Data, Task
 from lro_jax.vision import task as vision
@@ -59,7 +59,7 @@ def _advancing(tasks: list[Task], wait_for_each: bool):
 
 def _scanned(tasks: list[Task]):
   """A call that makes one step of every Task, in a loop of the device."""
-  body = steps.one_step(tasks[0])
+  body = forward.one_step(tasks[0])
   carry = jax.tree.map(
     lambda *x: jnp.stack(x), *(steps.compile_task(t, 1).init() for t in tasks)
   )

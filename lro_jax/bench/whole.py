@@ -121,6 +121,9 @@ def compare(config: ConfigDict, num: int) -> dict:
     `seconds` of the run, `parts` in s, `host gaps` among them, and
     `sum_over_whole`: of the parts that were timed, over the run; `alone`: what
     was timed in each pause, of so many `alone_steps` and `alone_evaluations`.
+
+  Raises:
+    UserError: no checkpoint could be saved, so that there was no pause.
   """
   every = max(1, num // SLICES)
   config = ConfigDict(config.to_dict())

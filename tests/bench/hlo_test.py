@@ -33,7 +33,7 @@ class PartsTest(absltest.TestCase):
     self.assertNoCommonElements({hlo.FORWARD, hlo.BACKWARD}, set(only))
 
   def test_a_fusion_is_of_the_part_of_most_of_its_elements(self):
-    stack = ("core/steps:one_step",)
+    stack = ("core/forward:one_step",)
     program = {
       "small_1": instruction(computation="f", op_name="jvp(a)"),
       "small_2": instruction(computation="f", op_name="jvp(b)"),
