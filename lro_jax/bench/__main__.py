@@ -11,8 +11,8 @@ For every engine of a theory experiment, or the net of an image experiment:
 steps or images per second, compile time, peak memory, FLOPs by XLA's count and
 by formula, and both as shares of what the same device makes of one large matrix
 product and one large copy. `--profile` traces a step and says where its time
-goes, and lets a real run of some hundred steps say whether steps, evaluations,
-rows and checkpoints add up to it.
+goes, and lets a real run of some twenty seconds say whether steps,
+evaluations, rows and checkpoints add up to it.
 
 For an actual net of the theory, two rows: the config's own size, and d=400,
 N=200, m=16384. Baselines are `theory.reference`, Eq. (3.1) written plainly in

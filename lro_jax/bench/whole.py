@@ -76,6 +76,7 @@ def run_in(
   )
 
 
+# In minutes: a run here saves by steps alone.
 NEVER = 1e6
 # How often a run pauses.
 SLICES = 16
